@@ -1,0 +1,2 @@
+//! inferd
+fn main(){}
