@@ -1,1 +1,1 @@
-//! x
+//! The runner as a library.

@@ -1,2 +1,3 @@
-//! inferd
-fn main(){}
+//! inferd-runner
+
+fn main() {}

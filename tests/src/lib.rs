@@ -1,1 +1,1 @@
-//! x
+//! Support for whole-system tests.

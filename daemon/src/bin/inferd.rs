@@ -1,2 +1,3 @@
 //! inferd
-fn main(){}
+
+fn main() {}

@@ -1,2 +1,3 @@
-//! inferd
-fn main(){}
+//! inferctl
+
+fn main() {}

@@ -1,0 +1,48 @@
+//! Commands that change the system and the state that can be read from it. The bus translates to and from these types
+//! and decides nothing; one owner task carries commands out, one at a time.
+
+pub mod command;
+pub mod state;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use command::{Command, ControlError, Reply};
+pub use state::State;
+
+/// Commands that may wait for the owner; one more is answered [`ControlError::Busy`].
+pub const QUEUE_CAPACITY: usize = 64;
+
+/// What the bus holds: the way in for commands and the newest state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<(Command, oneshot::Sender<Reply>)>,
+    state: watch::Receiver<Arc<State>>,
+}
+
+impl Handle {
+    /// The handle and the owner's ends of it.
+    pub fn new(state: watch::Receiver<Arc<State>>) -> (Self, mpsc::Receiver<(Command, oneshot::Sender<Reply>)>) {
+        let (commands, owner) = mpsc::channel(QUEUE_CAPACITY);
+        (Self { commands, state }, owner)
+    }
+
+    /// Hands a command to the owner and waits for the answer.
+    ///
+    /// # Errors
+    /// What the owner says, [`ControlError::Busy`] where too many wait, [`ControlError::Stopping`] where it has ended.
+    pub async fn run(&self, command: Command) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send((command, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ControlError::Busy("too many commands are waiting; try again".into()),
+            mpsc::error::TrySendError::Closed(_) => ControlError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(ControlError::Stopping))
+    }
+
+    /// The newest state; `changed()` on it waits for the next.
+    pub fn state(&self) -> watch::Receiver<Arc<State>> {
+        self.state.clone()
+    }
+}

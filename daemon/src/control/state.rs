@@ -1,0 +1,208 @@
+//! What can be read: one snapshot of everything, replaced whole at each change. Published at most once a second for
+//! figures that only count up, at once for anything else.
+
+use std::collections::BTreeMap;
+
+use inferd_core::{Digest, Name};
+use semver::Version;
+
+/// A snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// One line: what runs and what is wrong.
+    pub status: String,
+    /// Models by name.
+    pub models: BTreeMap<Name, Model>,
+    /// Pipelines by name.
+    pub pipelines: BTreeMap<Name, Pipeline>,
+    /// Jobs by number; ended ones stay until 64 newer ones have been begun.
+    pub jobs: BTreeMap<u32, Job>,
+    /// Samples that wait.
+    pub spool: Spool,
+    /// Where metrics are served (`http://127.0.0.1:9469/metrics`); empty where they are not.
+    pub metrics_address: String,
+    /// The last reload's error; empty where it went well.
+    pub config_error: String,
+}
+
+/// A model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Installed versions, oldest first.
+    pub versions: Vec<InstalledVersion>,
+    /// The active one.
+    pub active: Option<Version>,
+    /// The one before it.
+    pub previous: Option<Version>,
+}
+
+/// A version on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledVersion {
+    /// Its number.
+    pub version: Version,
+    /// SHA-256 of its manifest.
+    pub digest: Digest,
+    /// What the manifest says of it.
+    pub description: String,
+    /// `image`, `audio`, `imu`, `tensor`.
+    pub kind: &'static str,
+    /// `classification`, `detection`, `anomaly`, `regression`, `raw`.
+    pub task: &'static str,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// What it is doing.
+    pub state: PipelineState,
+    /// Why, where it is waiting or failed; empty otherwise.
+    pub reason: String,
+    /// The model's name.
+    pub model: Name,
+    /// The version that serves; `None` while none does.
+    pub version: Option<Version>,
+    /// The source in a line (`recording /data/belt, 10 fps, loop`).
+    pub source: String,
+    /// Figures since it was started.
+    pub counts: Counts,
+    /// The runner's process id; 0 while there is none.
+    pub runner_pid: u32,
+    /// `full`, `partial`, `none`; empty while there is no runner.
+    pub sandbox: String,
+    /// The backend that serves; empty while there is no runner.
+    pub backend: String,
+}
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PipelineState {
+    /// Not asked to run.
+    Stopped,
+    /// It cannot run yet (no model, source absent) and tries again.
+    Waiting,
+    /// Its runner is being started.
+    Starting,
+    /// Windows are served.
+    Running,
+    /// The recording has ended.
+    Finished,
+    /// It cannot run; an operator is needed.
+    Failed,
+}
+
+impl PipelineState {
+    /// All states, in the order in which they are documented.
+    pub const ALL: [Self; 6] =
+        [Self::Stopped, Self::Waiting, Self::Starting, Self::Running, Self::Finished, Self::Failed];
+
+    /// The word used on the bus, in metrics and for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Figures since a pipeline was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Frames from the source.
+    pub frames: u64,
+    /// Frames dropped because the model was slower than a live source.
+    pub dropped: u64,
+    /// Windows with an outcome.
+    pub windows: u64,
+    /// Of these, events.
+    pub events: u64,
+    /// Of these, uncertain.
+    pub uncertain: u64,
+    /// Of these, failed.
+    pub failed: u64,
+    /// Runners that died, hung or broke the protocol.
+    pub runner_restarts: u64,
+    /// Outcomes per second over the last ten seconds.
+    pub per_second: f64,
+    /// Median time from frame to outcome over the last outcomes, milliseconds.
+    pub latency_p50_ms: f64,
+    /// Its 99th percentile, milliseconds.
+    pub latency_p99_ms: f64,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// What it does (`install belt-inspect 1.1.0`).
+    pub operation: String,
+    /// How far it is.
+    pub state: JobState,
+    /// 0 to 100.
+    pub percent: u8,
+    /// The step it is at (`starting`, `warming`, `golden`, `promoted` …).
+    pub step: String,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// At work.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Given up; nothing was changed.
+    Failed(super::ControlError),
+}
+
+impl JobState {
+    /// The word used on the bus and for people.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// Samples that wait to be uploaded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spool {
+    /// How many.
+    pub pending: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Uploaded since the start.
+    pub uploaded: u64,
+    /// Dropped since the start, for whatever reason.
+    pub dropped: u64,
+    /// Why the last upload failed; empty where it did not.
+    pub last_error: String,
+    /// The waiting samples, oldest first, at most 1000.
+    pub samples: Vec<Sample>,
+}
+
+/// A waiting sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its id: the folder's name.
+    pub id: String,
+    /// The pipeline it came from.
+    pub pipeline: Name,
+    /// Why it was kept.
+    pub reason: String,
+    /// When it was captured, RFC 3339.
+    pub time: String,
+    /// The deciding label; empty where there is none.
+    pub label: String,
+    /// How sure the model was.
+    pub confidence: f32,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
