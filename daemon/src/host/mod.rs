@@ -1,4 +1,8 @@
-//! What the machine gives: time, durable files, the service manager. Everything here can be replaced in a test.
+//! What the machine gives: time, durable files, memory for frames, wake-ups, the service manager. What would make a test
+//! wait or guess can be replaced in it.
 
 pub mod clock;
 pub mod durable;
+pub mod frames;
+pub mod service;
+pub mod wake;

@@ -1,0 +1,215 @@
+//! The queue between a source's thread and its pipeline's thread.
+//!
+//! Capacity: [`FrameQueue::new`] says it, in frames. Overflow: a recording waits ([`Overflow::Block`]), so that no window is
+//! ever lost; a live source drops its oldest waiting frame ([`Overflow::KeepNewest`]) and counts it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Frame;
+use crate::host::wake::Bell;
+
+/// What happens to a frame when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The source waits.
+    Block,
+    /// The oldest waiting frame is dropped.
+    KeepNewest,
+}
+
+/// How a source came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A recording was played to its end.
+    Finished,
+    /// It broke; the sentence says how.
+    Broken(String),
+}
+
+/// The queue. Cheap to clone; both threads hold one.
+#[derive(Clone, Debug)]
+pub struct FrameQueue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    capacity: usize,
+    overflow: Overflow,
+    bell: Bell,
+    state: Mutex<State>,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    frames: VecDeque<Frame>,
+    accepted: u64,
+    dropped: u64,
+    end: Option<End>,
+    stopped: bool,
+}
+
+/// The pipeline wants no more frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl FrameQueue {
+    /// An empty queue that rings `bell` whenever the pipeline should look.
+    pub fn new(capacity: usize, overflow: Overflow, bell: Bell) -> Self {
+        let state = Mutex::new(State { frames: VecDeque::with_capacity(capacity), ..State::default() });
+        Self(Arc::new(Inner { capacity, overflow, bell, state, room: Condvar::new() }))
+    }
+
+    /// Puts a frame in, by the overflow rule. Called by the source.
+    ///
+    /// # Errors
+    /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
+    pub fn push(&self, frame: Frame) -> Result<(), Stopped> {
+        let mut state = self.lock();
+        match self.0.overflow {
+            Overflow::Block => {
+                let full = |state: &mut State| state.frames.len() >= self.0.capacity && !state.stopped;
+                state = self.0.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+            }
+            Overflow::KeepNewest => {
+                while state.frames.len() >= self.0.capacity {
+                    state.frames.pop_front();
+                    state.dropped += 1;
+                }
+            }
+        }
+        if state.stopped {
+            return Err(Stopped);
+        }
+        state.accepted += 1;
+        state.frames.push_back(frame);
+        drop(state);
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    /// Says that no frame will follow. Called by the source.
+    pub fn end(&self, end: End) {
+        self.lock().end = Some(end);
+        self.0.bell.ring();
+    }
+
+    /// The oldest frame. Called by the pipeline.
+    pub fn pop(&self) -> Option<Frame> {
+        let frame = self.lock().frames.pop_front()?;
+        self.0.room.notify_one();
+        Some(frame)
+    }
+
+    /// How the source ended, once all its frames have been taken. Called by the pipeline.
+    pub fn ended(&self) -> Option<End> {
+        let state = self.lock();
+        if state.frames.is_empty() { state.end.clone() } else { None }
+    }
+
+    /// Frames taken in and frames dropped so far.
+    pub fn counts(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.accepted, state.dropped)
+    }
+
+    /// Lets the source end: a waiting or later [`push`](Self::push) fails. Frames that wait stay.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.0.room.notify_all();
+    }
+
+    /// Whether [`stop`](Self::stop) was called. Called by the source.
+    pub fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// Sleeps, but wakes up at once when the pipeline stops. Called by the source.
+    ///
+    /// # Errors
+    /// [`Stopped`]
+    pub fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
+        let state = self.lock();
+        let deadline = std::time::Instant::now() + duration;
+        let mut state = state;
+        while !state.stopped {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            state = self.0.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Err(Stopped)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inferd_core::frame::Format;
+
+    use super::*;
+    use crate::host::clock::Tick;
+    use crate::host::frames::Pool;
+
+    fn frame(pool: &Pool, number: u8) -> Frame {
+        let mut slot = pool.try_take().expect("the test's pool is large enough");
+        slot.space()[0] = number;
+        slot.set_len(1);
+        Frame { captured: Tick::default(), captured_unix_ns: 0, format: Format::Jpeg, slot }
+    }
+
+    fn numbers(queue: &FrameQueue) -> Vec<u8> {
+        std::iter::from_fn(|| queue.pop()).map(|frame| frame.slot.bytes()[0]).collect()
+    }
+
+    #[test]
+    fn a_live_queue_keeps_the_newest_and_counts_the_rest() {
+        let pool = Pool::new(8, 16).unwrap();
+        let queue = FrameQueue::new(2, Overflow::KeepNewest, Bell::new().unwrap());
+        for number in 0..5 {
+            queue.push(frame(&pool, number)).unwrap();
+        }
+        assert_eq!(queue.counts(), (5, 3));
+        assert_eq!(numbers(&queue), [3, 4]);
+    }
+
+    #[test]
+    fn a_recording_waits_for_room_and_loses_nothing() {
+        let pool = Pool::new(8, 16).unwrap();
+        let queue = FrameQueue::new(2, Overflow::Block, Bell::new().unwrap());
+        let source = queue.clone();
+        let pushing = std::thread::Builder::new().name("source".into()).spawn(move || {
+            for number in 0..20 {
+                let slot = pool.take(Duration::from_secs(5)).expect("slots come back as they are read");
+                drop(slot);
+                source.push(frame(&pool, number)).unwrap();
+            }
+            source.end(End::Finished);
+        });
+        let mut seen = Vec::new();
+        while queue.ended().is_none() {
+            seen.extend(numbers(&queue));
+        }
+        pushing.unwrap().join().unwrap();
+        assert_eq!(seen, (0..20).collect::<Vec<u8>>());
+        assert_eq!(queue.counts(), (20, 0));
+    }
+
+    #[test]
+    fn stopping_frees_a_waiting_source() {
+        let pool = Pool::new(8, 16).unwrap();
+        let queue = FrameQueue::new(1, Overflow::Block, Bell::new().unwrap());
+        queue.push(frame(&pool, 0)).unwrap();
+        let source = queue.clone();
+        let waiting =
+            std::thread::Builder::new().name("source".into()).spawn(move || source.push(frame(&pool, 1))).unwrap();
+        queue.stop();
+        assert_eq!(waiting.join().unwrap(), Err(Stopped));
+        assert_eq!(queue.sleep(Duration::from_secs(60)), Err(Stopped));
+    }
+}

@@ -1,0 +1,196 @@
+//! Playing a recording: opening what the configuration names, keeping its pace, starting over.
+
+use std::path::Path;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use inferd_core::Name;
+use inferd_core::manifest::Kind;
+
+use super::csv::Csv;
+use super::images::Folder;
+use super::mjpeg::Mjpeg;
+use super::npy::Npy;
+use super::queue::{End, FrameQueue, Overflow, Stopped};
+use super::reader::{Reader, Slots, SourceError};
+use super::wav::Wav;
+use super::y4m::Y4m;
+use super::{Frame, SourceInfo};
+use crate::config::{AtEnd, Pace, Recording};
+use crate::host::clock::{Clock, Tick};
+use crate::host::wake::Bell;
+
+/// Frames that wait between the source and the pipeline.
+const QUEUE_FRAMES: usize = 4;
+
+/// Frames that may be in use at once: those that wait, those that a runner works on, those between the two, one being read.
+const SLOTS: u32 = 12;
+
+/// Frames per second of pictures where neither the file nor the configuration says.
+const USUAL_FPS: f64 = 10.0;
+
+/// An opened recording.
+pub struct Player {
+    info: SourceInfo,
+    reader: Box<dyn Reader>,
+    recording: Recording,
+}
+
+/// Opens a recording and finds out what it holds.
+///
+/// # Errors
+/// [`SourceError`] where it is absent, damaged or of a kind that inferd does not play.
+pub fn open(recording: &Recording) -> Result<Player, SourceError> {
+    let path = recording.path.as_path();
+    let fps = recording.fps.unwrap_or(USUAL_FPS);
+    let lasts = Duration::from_secs_f64(1.0 / fps);
+    let (reader, kind, rate_hz, channels, what): (Box<dyn Reader>, _, _, _, _) = match ending(path).as_str() {
+        _ if path.is_dir() => {
+            let (folder, kind) = Folder::open(path, lasts)?;
+            let what = format!("{} files, {fps} fps", folder.len());
+            (Box::new(folder), kind, 0.0, Vec::new(), what)
+        }
+        "mjpeg" | "mjpg" => (Box::new(Mjpeg::open(path, lasts)?), Kind::Image, 0.0, Vec::new(), format!("{fps} fps")),
+        "y4m" => {
+            let (y4m, fps) = Y4m::open(path, recording.fps)?;
+            (Box::new(y4m), Kind::Image, 0.0, Vec::new(), format!("{fps:.2} fps"))
+        }
+        "npy" => {
+            let npy = Npy::open(path, lasts)?;
+            let what = format!("{} tensors, {fps} fps", npy.len());
+            (Box::new(npy), Kind::Tensor, 0.0, Vec::new(), what)
+        }
+        "wav" => {
+            let wav = Wav::open(path)?;
+            let what = format!("{:.1} s at {} Hz", wav.duration().as_secs_f64(), wav.rate_hz());
+            let rate_hz = f64::from(wav.rate_hz());
+            (Box::new(wav), Kind::Audio, rate_hz, Vec::new(), what)
+        }
+        "csv" => {
+            let csv = Csv::open(path, recording.rate_hz, recording.timestamp.as_deref())?;
+            let (rate_hz, channels) = (csv.rate_hz(), csv.channels().to_vec());
+            let what = format!("{} at {rate_hz:.1} Hz", channels.join(" "));
+            (Box::new(csv), Kind::Imu, rate_hz, channels, what)
+        }
+        other => {
+            let problem = format!("`.{other}` is no recording; a folder, .mjpeg, .y4m, .npy, .wav or .csv is expected");
+            return Err(SourceError::damaged(path, problem));
+        }
+    };
+    let line = format!("recording {}, {what}{}", path.display(), describe(recording));
+    Ok(Player { info: SourceInfo { kind, rate_hz, channels, line }, reader, recording: recording.clone() })
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
+}
+
+fn describe(recording: &Recording) -> &'static str {
+    match (recording.pace, recording.at_end) {
+        (Pace::Realtime, AtEnd::Stop) => "",
+        (Pace::Realtime, AtEnd::Loop) => ", loop",
+        (Pace::Fast, AtEnd::Stop) => ", fast",
+        (Pace::Fast, AtEnd::Loop) => ", fast, loop",
+        (Pace::Live, AtEnd::Stop) => ", live",
+        (Pace::Live, AtEnd::Loop) => ", live, loop",
+    }
+}
+
+impl Player {
+    /// What the recording holds.
+    pub const fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    /// Starts the thread that plays it into a queue, which rings `bell`. The thread ends soon after
+    /// [`FrameQueue::stop`]: within one frame's reading.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(self, pipeline: &Name, clock: Clock, bell: Bell) -> std::io::Result<(FrameQueue, JoinHandle<()>)> {
+        let overflow = if self.recording.pace == Pace::Live { Overflow::KeepNewest } else { Overflow::Block };
+        let queue = FrameQueue::new(QUEUE_FRAMES, overflow, bell);
+        let playing = Playing {
+            reader: self.reader,
+            recording: self.recording,
+            slots: Slots::new(SLOTS, queue.clone()),
+            queue: queue.clone(),
+            due: clock.now(),
+            clock,
+        };
+        let thread = Builder::new().name(format!("cap-{pipeline}")).spawn(move || playing.run())?;
+        Ok((queue, thread))
+    }
+}
+
+/// The thread's own.
+struct Playing {
+    reader: Box<dyn Reader>,
+    recording: Recording,
+    slots: Slots,
+    queue: FrameQueue,
+    clock: Clock,
+    /// When the frame that is read next will have been recorded.
+    due: Tick,
+}
+
+impl Playing {
+    fn run(mut self) {
+        match self.play() {
+            Ok(()) => self.queue.end(End::Finished),
+            Err(SourceError::Stopped) => {}
+            Err(error) => self.queue.end(End::Broken(with_cause(&error))),
+        }
+    }
+
+    fn play(&mut self) -> Result<(), SourceError> {
+        loop {
+            let mut any = false;
+            while let Some(read) = self.reader.read(&mut self.slots)? {
+                any = true;
+                self.keep_pace(read.lasts).map_err(|Stopped| SourceError::Stopped)?;
+                let frame = Frame {
+                    captured: self.clock.now(),
+                    captured_unix_ns: self.clock.unix_ns(),
+                    format: read.format,
+                    slot: read.slot,
+                };
+                self.queue.push(frame).map_err(|Stopped| SourceError::Stopped)?;
+            }
+            if !any {
+                let path = self.recording.path.clone();
+                return Err(SourceError::Empty { path, expected: "it has no frames" });
+            }
+            if self.recording.at_end == AtEnd::Stop {
+                return Ok(());
+            }
+            self.reader.rewind()?;
+        }
+    }
+
+    /// Waits until the frame that was just read is due. Whoever is late (a model slower than the recording) does not
+    /// catch up in a burst: the recording is then played more slowly.
+    fn keep_pace(&mut self, lasts: Duration) -> Result<(), Stopped> {
+        if self.recording.pace == Pace::Fast {
+            return if self.queue.is_stopped() { Err(Stopped) } else { Ok(()) };
+        }
+        self.due = self.due.plus(lasts);
+        let now = self.clock.now();
+        let early = self.due.since(now);
+        if early.is_zero() {
+            self.due = now;
+        }
+        self.queue.sleep(early)
+    }
+}
+
+/// An error with its causes, in one line.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

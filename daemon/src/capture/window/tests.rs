@@ -1,0 +1,113 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn manifest(length: u32, hop: u32, channels: &str) -> Manifest {
+    let count = channels.split(',').count();
+    let text = format!(
+        r#"
+format = 1
+name = "motion"
+version = "1.0.0"
+licence = "MIT"
+[artifact]
+file = "m.onnx"
+[input]
+kind = "imu"
+shape = [1, {length}, {count}]
+layout = "NTC"
+[input.imu]
+rate_hz = 100.0
+channels = [{channels}]
+[window]
+length = {length}
+hop = {hop}
+[output]
+task = "raw"
+"#
+    );
+    Manifest::parse(&text, &mut |_| Err(String::new())).unwrap()
+}
+
+fn source(channels: &[&str]) -> SourceInfo {
+    let channels = channels.iter().map(|name| (*name).to_owned()).collect();
+    SourceInfo { kind: Kind::Imu, rate_hz: 100.0, channels, line: String::new() }
+}
+
+/// A frame of rows in which every value is `row * 10 + column`.
+fn rows(pool: &Pool, range: std::ops::Range<u16>, columns: u8) -> Frame {
+    let mut slot = pool.try_take().unwrap();
+    let mut filled = 0;
+    for row in range {
+        for column in 0..columns {
+            let value = f32::from(row) * 10.0 + f32::from(column);
+            slot.space()[filled..filled + 4].copy_from_slice(&value.to_le_bytes());
+            filled += 4;
+        }
+    }
+    slot.set_len(filled);
+    let format = Format::Imu { rate_hz: 100.0, channels: u16::from(columns) };
+    Frame { captured: Tick::default(), captured_unix_ns: 0, format, slot }
+}
+
+fn values(window: &Window) -> Vec<f32> {
+    window.slot.bytes().chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
+}
+
+#[test]
+fn channels_are_picked_by_name_in_the_models_order() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a", "b", "c"]), &manifest(2, 2, r#""c","a""#)).unwrap();
+    windower.push(rows(&pool, 0..2, 3));
+    assert_eq!(values(&windower.next().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
+}
+
+#[test]
+fn a_source_that_cannot_feed_the_model_is_refused_with_the_reason() {
+    let model = manifest(2, 2, r#""a""#);
+    let wrong_rate = SourceInfo { rate_hz: 44.1, ..source(&["a"]) };
+    let text = Windower::new(wrong_rate, &model).unwrap_err().to_string();
+    assert_eq!(text, "the source has 44.1 samples per second, the model needs 100; record or convert it at that rate");
+    let text = Windower::new(source(&["x", "y"]), &model).unwrap_err().to_string();
+    assert!(text.starts_with("the model needs the channel `a`, the source has x, y"), "{text}");
+    let sound = SourceInfo { kind: Kind::Audio, ..source(&[]) };
+    assert_eq!(
+        Windower::new(sound, &model).unwrap_err().to_string(),
+        "the source gives audio frames, the model needs imu"
+    );
+}
+
+#[test]
+fn a_change_of_length_keeps_the_numbers_and_the_place() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..6, 1));
+    assert_eq!(windower.next().unwrap().unwrap().seq, 0);
+    windower.change(&manifest(3, 3, r#""a""#)).unwrap();
+    let window = windower.next().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (1, vec![20.0, 30.0, 40.0]));
+}
+
+proptest! {
+    #[test]
+    fn every_window_is_cut_once_whatever_the_frames(
+        length in 1_u16..20,
+        hop in 1_u16..30,
+        frames in proptest::collection::vec(1_u16..40, 1..20),
+    ) {
+        let pool = Pool::new(4, 4096).unwrap();
+        let mut windower = Windower::new(source(&["a"]), &manifest(length.into(), hop.into(), r#""a""#)).unwrap();
+        let (mut row, mut expected_start) = (0, 0);
+        for count in frames {
+            windower.push(rows(&pool, row..row + count, 1));
+            row += count;
+            while let Some(window) = windower.next().unwrap() {
+                let expected: Vec<f32> = (expected_start..expected_start + length).map(|r| f32::from(r) * 10.0).collect();
+                prop_assert_eq!(values(&window), expected);
+                prop_assert_eq!(window.seq, u64::from(expected_start / hop));
+                expected_start += hop;
+            }
+            prop_assert!(expected_start + length > row, "a window could have been cut");
+        }
+    }
+}
