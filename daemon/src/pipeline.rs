@@ -1,1 +1,258 @@
-//! (being built)
+//! The journey of a frame: read this first.
+//!
+//! A pipeline is one thread. Its source's thread puts frames into a queue; this one cuts them into windows, gives windows
+//! to a runner, and takes every window that comes back through judge, metrics, sampling and sinks. It sleeps in one
+//! `poll` on everything that can happen, and never waits for a disk, a network or the bus.
+//!
+//! Invariants:
+//! - Exactly one outcome leaves for each window, in the order of their numbers.
+//! - A swap happens between two windows. Outcomes name the version that served them.
+//! - Stopping serves what was begun: windows in flight come to their end first.
+
+mod control;
+mod status;
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use inferd_core::Name;
+use inferd_core::outcome::Outcome;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::capture::{End, FrameQueue, Player, SourceInfo, Window, Windower};
+use crate::engine::{Engine, Health, Runner, RunnerSettings, Served, Version};
+use crate::host::clock::Clock;
+use crate::host::wake::Bell;
+use crate::judge::Judge;
+use crate::metrics::PipelineMetrics;
+use crate::publish::Publisher;
+use crate::sampling::Sampler;
+use crate::spool::{Offered, Spool};
+pub use control::{Handle, Promoted};
+use control::{Inbox, Order};
+pub use status::{Serving, Snapshot, Status};
+use status::Ended;
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// Its name.
+    pub name: Name,
+    /// Its configuration.
+    pub config: crate::config::Pipeline,
+    /// The opened source.
+    pub player: Player,
+    /// A proven runner.
+    pub runner: Runner,
+    /// How further runners are started.
+    pub settings: RunnerSettings,
+    /// Time.
+    pub clock: Clock,
+    /// Its figures.
+    pub metrics: PipelineMetrics,
+    /// Where samples go.
+    pub spool: Spool,
+    /// Where outcomes go.
+    pub publisher: Publisher,
+    /// Told when the pipeline has ended or changed.
+    pub changed: Arc<tokio::sync::Notify>,
+}
+
+/// A pipeline cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The source cannot feed the model.
+    #[error(transparent)]
+    Mismatch(#[from] crate::capture::Mismatch),
+    /// No thread, no descriptor.
+    #[error("the system gives no thread or descriptor")]
+    System(#[from] std::io::Error),
+}
+
+/// The thread's own.
+struct Pipeline {
+    name: Name,
+    config: crate::config::Pipeline,
+    frames: FrameQueue,
+    source: Option<JoinHandle<()>>,
+    windows: Windower,
+    engine: Engine,
+    judge: Judge,
+    judged: Arc<Version>,
+    sampler: Sampler,
+    clock: Clock,
+    metrics: PipelineMetrics,
+    spool: Spool,
+    publisher: Publisher,
+    channels: Arc<[String]>,
+    inbox: Inbox,
+    status: Arc<Status>,
+    bell: Bell,
+}
+
+/// Starts a pipeline's thread and its source's.
+///
+/// # Errors
+/// [`PipelineError`]; nothing runs then.
+pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
+    let version = Arc::clone(parts.runner.version());
+    let info: SourceInfo = parts.player.info().clone();
+    let windows = Windower::new(info.clone(), &version.manifest)?;
+    let bell = Bell::new()?;
+    let status = Arc::new(Status::new(Arc::clone(&parts.changed)));
+    let (handle, inbox) = control::pair(info.clone(), Arc::clone(&status), bell.clone());
+    let (frames, source) = parts.player.start(&parts.name, parts.clock.clone(), bell.clone())?;
+    let pipeline = Pipeline {
+        judge: Judge::new(&version.manifest, parts.config.threshold, parts.config.margin),
+        sampler: Sampler::new(&parts.config.sampling, parts.clock.clone()),
+        engine: Engine::new(parts.settings, parts.runner, parts.clock.clone(), bell.clone()),
+        name: parts.name,
+        config: parts.config,
+        frames,
+        source: Some(source),
+        windows,
+        judged: version,
+        clock: parts.clock,
+        metrics: parts.metrics,
+        spool: parts.spool,
+        publisher: parts.publisher,
+        channels: info.channels.into(),
+        inbox,
+        status,
+        bell,
+    };
+    let thread = Builder::new().name(format!("pipe-{}", pipeline.name)).spawn(move || pipeline.run())?;
+    Ok(handle.with_thread(thread))
+}
+
+impl Pipeline {
+    fn run(mut self) {
+        self.status.serves(&self.engine);
+        let ended = loop {
+            self.bell.hush();
+            self.obey();
+            self.feed();
+            while let Some(served) = self.engine.poll() {
+                self.finish(served);
+                self.feed();
+            }
+            self.report();
+            if let Some(ended) = self.ended() {
+                break ended;
+            }
+            self.sleep();
+        };
+        self.frames.stop();
+        if let Some(source) = self.source.take() {
+            // A source's thread ends within one frame's reading; it does not panic on input.
+            let _ = source.join();
+        }
+        self.status.end(ended);
+    }
+
+    /// Moves windows from the source to the runner while it has room.
+    fn feed(&mut self) {
+        while self.engine.has_room() && !self.status.is_stopping() {
+            match self.windows.next() {
+                Ok(Some(window)) => self.engine.submit(window),
+                Ok(None) => match self.frames.pop() {
+                    Some(frame) => self.windows.push(frame),
+                    None => return,
+                },
+                Err(error) => return self.status.fail(&error.to_string()),
+            }
+        }
+    }
+
+    /// The end of a window's journey.
+    fn finish(&mut self, served: Served) {
+        if !Arc::ptr_eq(&self.judged, &served.version) {
+            self.judge = Judge::new(&served.version.manifest, self.config.threshold, self.config.margin);
+            self.judged = Arc::clone(&served.version);
+        }
+        let (window, outcome) = self.judge(served);
+        self.metrics.record(&outcome);
+        self.status.record(&outcome, self.clock.now());
+        if let Some(reason) = self.sampler.consider(&outcome) {
+            self.spool.offer(Offered::new(&outcome, reason, window.format, &self.channels, window.slot.bytes()));
+        }
+        self.publisher.send(&outcome);
+    }
+
+    fn judge(&self, served: Served) -> (Window, Outcome) {
+        let decided = self.judge.decide(&served.result);
+        let outcome = Outcome {
+            pipeline: self.name.clone(),
+            window: served.window.seq,
+            captured_unix_ns: served.window.captured_unix_ns,
+            latency_ns: u64::try_from(self.clock.now().since(served.window.captured).as_nanos()).unwrap_or(u64::MAX),
+            model: Arc::clone(&served.version.id),
+            labels: Arc::clone(&served.version.labels),
+            verdict: decided.verdict,
+            class: decided.class,
+            confidence: decided.confidence,
+            margin: decided.margin,
+            result: served.result,
+        };
+        (served.window, outcome)
+    }
+
+    fn obey(&mut self) {
+        while let Some(order) = self.inbox.next() {
+            match order {
+                Order::Stop => {
+                    self.frames.stop();
+                    self.status.stop();
+                }
+                Order::Capture(count) => self.sampler.capture(count),
+                Order::Promote(runner, answer) => {
+                    let promoted = self.windows.change(&runner.version().manifest).map(|()| self.engine.promote(*runner));
+                    answer.send(promoted);
+                }
+            }
+        }
+    }
+
+    /// Tells figures and state what has changed since the last time round.
+    fn report(&mut self) {
+        for restart in self.engine.take_restarts() {
+            self.metrics.restarted(restart);
+            self.status.restarted();
+        }
+        let (accepted, dropped) = self.frames.counts();
+        self.metrics.frames(accepted, dropped);
+        self.status.frames(accepted, dropped);
+        self.metrics.throttled(self.sampler.throttled());
+        self.status.serves(&self.engine);
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        if !self.engine.is_idle() {
+            // Without a runner what was begun may wait for a long time: stopping does not.
+            let stuck = self.status.is_stopping() && matches!(self.engine.health(), Health::Waiting(_));
+            return stuck.then_some(Ended::Stopped);
+        }
+        if self.status.is_stopping() {
+            return Some(Ended::Stopped);
+        }
+        match self.frames.ended()? {
+            End::Finished => Some(Ended::Finished),
+            End::Broken(reason) => Some(Ended::Failed(reason)),
+        }
+    }
+
+    /// Until a frame, an order, an answer, or the next deadline.
+    fn sleep(&self) {
+        let now = self.clock.now();
+        // Rounded up: a deadline that is missed by less than a millisecond would be polled for in circles.
+        let patience = self.engine.wake_at().map(|tick| tick.since(now) + Duration::from_millis(1));
+        let timeout = patience.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let bell = PollFd::new(self.bell.as_fd(), PollFlags::POLLIN);
+        // The only failure is an interruption, after which there is the same to do as after a wake-up.
+        let _ = match self.engine.socket() {
+            Some(socket) => poll(&mut [bell, PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout),
+            None => poll(&mut [bell], timeout),
+        };
+    }
+}

@@ -1,0 +1,137 @@
+//! One runner process: started, loaded, ready; ended for certain when dropped.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use inferd_core::wire::{FromRunner, Load, PROTOCOL, Ready, ToRunner};
+
+use super::link::{Link, LinkError};
+use super::{RunnerSettings, Version};
+
+/// Runs before a runner says that it is ready: the first touches all memory, the third is steady.
+const WARM_UP_RUNS: u32 = 3;
+
+/// A runner could not be brought to serve a version.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program cannot be started.
+    #[error("cannot start the runner {program}; check `runner.program`")]
+    Spawn {
+        /// Its path.
+        program: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It says that it cannot serve this model.
+    #[error("{0}")]
+    Refused(String),
+    /// It died, was late or broke the protocol before it was ready.
+    #[error("the runner failed while it loaded {model}")]
+    Failed {
+        /// The version.
+        model: String,
+        /// How.
+        #[source]
+        source: LinkError,
+    },
+    /// A golden sample gave another output than the bundle says.
+    #[error("{0}")]
+    Golden(String),
+}
+
+/// A runner that is ready. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Runner {
+    pub(super) link: Link,
+    pub(super) version: Arc<Version>,
+    pub(super) ready: Ready,
+    /// The frame memory that it knows.
+    pub(super) announced_pool: Option<u32>,
+    child: Child,
+}
+
+impl Runner {
+    /// Starts a process and waits until it is loaded, warm and sealed.
+    ///
+    /// # Errors
+    /// [`StartError`]; the process has ended then.
+    pub fn start(settings: &RunnerSettings, version: Arc<Version>) -> Result<Self, StartError> {
+        let begun = Instant::now();
+        let spawn_failed = |source| StartError::Spawn { program: settings.program.display().to_string(), source };
+        let (mut link, theirs) = Link::pair().map_err(spawn_failed)?;
+        let child = Command::new(&settings.program)
+            .env_clear()
+            .arg0(format!("inferd-runner: {} {}", version.id.name, version.id.version))
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(spawn_failed)?;
+        let child = Reaped(Some(child));
+        let failed = |source| StartError::Failed { model: version.id.to_string(), source };
+        let load = ToRunner::Load(Box::new(Load {
+            protocol: PROTOCOL,
+            manifest: (*version.manifest).clone(),
+            artifact_bytes: version.artifact.bytes,
+            limits: settings.limits,
+            warm_up_runs: WARM_UP_RUNS,
+        }));
+        link.send(&load, &[version.artifact.as_fd()], settings.start_timeout).map_err(failed)?;
+        let left = settings.start_timeout.saturating_sub(begun.elapsed());
+        match link.receive(left).map_err(failed)? {
+            FromRunner::Ready(ready) => Ok(Self { link, version, ready, announced_pool: None, child: child.keep() }),
+            FromRunner::Refused { reason } => Err(StartError::Refused(reason)),
+            other @ (FromRunner::Golden { .. } | FromRunner::Done { .. } | FromRunner::Failed { .. }) => {
+                Err(failed(LinkError::Protocol(format!("it answered a load with {other:?}"))))
+            }
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The version that it serves.
+    pub const fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// What it said when it was ready.
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Ends a child that has not become a [`Runner`] yet.
+struct Reaped(Option<Child>);
+
+impl Reaped {
+    fn keep(mut self) -> Child {
+        self.0.take().expect("a child is taken once, by value")
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            end(child);
+        }
+    }
+}
+
+/// A runner holds nothing that would have to be saved: it is killed, and waited for, so that no zombie stays.
+fn end(child: &mut Child) {
+    // Both fail only where the process is gone already.
+    let _ = child.kill();
+    let _ = child.wait();
+}

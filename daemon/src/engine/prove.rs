@@ -1,0 +1,81 @@
+//! Proving a version before it may serve: it loads, warms up and passes its golden samples, beside the one that serves.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use inferd_core::wire::{FromRunner, GoldenResult, GoldenRun, ToRunner};
+
+use super::link::LinkError;
+use super::process::{Runner, StartError};
+use super::{GoldenSample, RunnerSettings, Version};
+
+/// What a proof is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The runner loads and warms up.
+    Starting,
+    /// The golden samples are run.
+    Golden,
+}
+
+/// Starts a runner for a version and runs its golden samples.
+///
+/// # Errors
+/// [`StartError`]; the process has ended then.
+pub fn prove(
+    settings: &RunnerSettings,
+    version: Arc<Version>,
+    mut progress: impl FnMut(Step),
+) -> Result<Runner, StartError> {
+    progress(Step::Starting);
+    let mut runner = Runner::start(settings, Arc::clone(&version))?;
+    progress(Step::Golden);
+    for (index, sample) in version.golden.iter().enumerate() {
+        run_golden(&mut runner, settings, index, sample)?;
+    }
+    Ok(runner)
+}
+
+fn run_golden(
+    runner: &mut Runner,
+    settings: &RunnerSettings,
+    index: usize,
+    sample: &GoldenSample,
+) -> Result<(), StartError> {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    let failed = |source| StartError::Failed { model: format!("golden sample {}", sample.name), source };
+    let run = ToRunner::Golden(GoldenRun {
+        index,
+        format: sample.format,
+        input_bytes: sample.input.bytes,
+        expected_bytes: sample.expected.bytes,
+        tolerance: sample.tolerance,
+    });
+    runner.link.send(&run, &[sample.input.as_fd(), sample.expected.as_fd()], settings.deadline).map_err(failed)?;
+    let answer = runner.link.receive(settings.deadline).map_err(failed)?;
+    let FromRunner::Golden { index: answered, result } = answer else {
+        return Err(failed(LinkError::Protocol(format!("it answered a golden sample with {answer:?}"))));
+    };
+    if answered != index {
+        return Err(failed(LinkError::Protocol(format!("it answered golden sample {answered} for {index}"))));
+    }
+    judge(sample, &result)
+}
+
+fn judge(sample: &GoldenSample, result: &GoldenResult) -> Result<(), StartError> {
+    match result {
+        // NaN is larger than any tolerance.
+        GoldenResult::Compared { max_difference } if *max_difference <= sample.tolerance => Ok(()),
+        GoldenResult::Compared { max_difference } => Err(StartError::Golden(format!(
+            "golden sample {} differs by {max_difference}, {} is allowed: this machine computes something else than the \
+             bundle was made with",
+            sample.name, sample.tolerance
+        ))),
+        GoldenResult::Failed(failure) => Err(StartError::Golden(format!(
+            "golden sample {} cannot be run: {} ({})",
+            sample.name,
+            failure.reason,
+            failure.stage.word()
+        ))),
+    }
+}

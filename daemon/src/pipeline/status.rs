@@ -1,0 +1,276 @@
+//! What a pipeline's thread tells about itself: counters without locks, and a short lock for the rest. Nothing here is
+//! held while the thread waits.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use inferd_core::outcome::{Outcome, Verdict};
+use semver::Version;
+use tokio::sync::Notify;
+
+use crate::control::state::{Counts, PipelineState};
+use crate::engine::{Engine, Health};
+use crate::host::clock::Tick;
+
+/// Latencies that the percentiles are taken over: the newest.
+const LATENCIES: usize = 512;
+
+/// What `per_second` is measured over.
+const RATE_SPAN: Duration = Duration::from_secs(10);
+
+/// Buckets of a second that make up the span.
+const RATE_BUCKETS: usize = 10;
+
+/// How a pipeline ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The recording was played to its end.
+    Finished,
+    /// It broke.
+    Failed(String),
+}
+
+/// How a pipeline is. Written by its thread, read by the control owner.
+#[derive(Debug)]
+pub struct Status {
+    stopping: AtomicBool,
+    inner: Mutex<Inner>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: PipelineState,
+    reason: String,
+    serving: Serving,
+    counts: Counts,
+    latencies_ns: VecDeque<u64>,
+    rate: Rate,
+}
+
+/// The runner that serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// Its version.
+    pub version: Option<Version>,
+    /// Its process id; 0 while there is none.
+    pub runner_pid: u32,
+    /// Its sandbox's level; empty while there is none.
+    pub sandbox: String,
+    /// Its backend; empty while there is none.
+    pub backend: String,
+}
+
+/// A copy of all of it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What it is doing.
+    pub state: PipelineState,
+    /// Why, where it waits or failed.
+    pub reason: String,
+    /// The runner that serves.
+    pub serving: Serving,
+    /// Its figures.
+    pub counts: Counts,
+}
+
+impl Status {
+    pub(super) fn new(changed: Arc<Notify>) -> Self {
+        let inner = Inner {
+            state: PipelineState::Starting,
+            reason: String::new(),
+            serving: Serving::default(),
+            counts: Counts::default(),
+            latencies_ns: VecDeque::with_capacity(LATENCIES),
+            rate: Rate::default(),
+        };
+        Self { stopping: AtomicBool::new(false), inner: Mutex::new(inner), changed }
+    }
+
+    /// A copy. `now` is what the rate is measured up to.
+    pub fn snapshot(&self, now: Tick) -> Snapshot {
+        let mut inner = self.lock();
+        let mut sorted: Vec<u64> = inner.latencies_ns.iter().copied().collect();
+        let per_second = inner.rate.per_second(now);
+        let copy = (inner.state, inner.reason.clone(), inner.serving.clone(), inner.counts);
+        drop(inner);
+        sorted.sort_unstable();
+        let (state, reason, serving, counts) = copy;
+        let counts = Counts {
+            per_second,
+            latency_p50_ms: percentile_ms(&sorted, 50),
+            latency_p99_ms: percentile_ms(&sorted, 99),
+            ..counts
+        };
+        Snapshot { state, reason, serving, counts }
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Something broke that it cannot go on after.
+    pub(super) fn fail(&self, reason: &str) {
+        reason.clone_into(&mut self.lock().reason);
+        self.stop();
+    }
+
+    pub(super) fn record(&self, outcome: &Outcome, now: Tick) {
+        let mut inner = self.lock();
+        inner.counts.windows += 1;
+        match outcome.verdict {
+            Verdict::Event => inner.counts.events += 1,
+            Verdict::Uncertain => inner.counts.uncertain += 1,
+            Verdict::Failed => inner.counts.failed += 1,
+            Verdict::Normal => {}
+        }
+        if inner.latencies_ns.len() == LATENCIES {
+            inner.latencies_ns.pop_front();
+        }
+        inner.latencies_ns.push_back(outcome.latency_ns);
+        inner.rate.count(now);
+    }
+
+    pub(super) fn frames(&self, accepted: u64, dropped: u64) {
+        let mut inner = self.lock();
+        inner.counts.frames = accepted;
+        inner.counts.dropped = dropped;
+    }
+
+    pub(super) fn restarted(&self) {
+        self.lock().counts.runner_restarts += 1;
+    }
+
+    /// Takes over how the engine is; tells the owner where that has changed.
+    pub(super) fn serves(&self, engine: &Engine) {
+        let (state, reason) = match engine.health() {
+            Health::Serving => (PipelineState::Running, String::new()),
+            Health::Starting => (PipelineState::Starting, String::new()),
+            Health::Waiting(reason) => (PipelineState::Waiting, reason),
+        };
+        let mut inner = self.lock();
+        let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
+        let same = inner.state == state && inner.reason == reason && inner.serving.runner_pid == pid;
+        if same {
+            return;
+        }
+        inner.state = state;
+        inner.reason = reason;
+        inner.serving = serving(engine);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn end(&self, ended: Ended) {
+        let mut inner = self.lock();
+        inner.serving = Serving::default();
+        (inner.state, inner.reason) = match ended {
+            Ended::Stopped if !inner.reason.is_empty() => (PipelineState::Failed, std::mem::take(&mut inner.reason)),
+            Ended::Stopped => (PipelineState::Stopped, String::new()),
+            Ended::Finished => (PipelineState::Finished, String::new()),
+            Ended::Failed(reason) => (PipelineState::Failed, reason),
+        };
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serving(engine: &Engine) -> Serving {
+    let version = Some(engine.version().id.version.clone());
+    match engine.runner() {
+        Some(runner) => Serving {
+            version,
+            runner_pid: runner.pid(),
+            sandbox: runner.ready().sandbox.level().to_owned(),
+            backend: runner.ready().backend.clone(),
+        },
+        None => Serving { version, ..Serving::default() },
+    }
+}
+
+/// The nearest-rank percentile of sorted nanoseconds, in milliseconds; 0 where there are none.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of hours are exact in a double")]
+fn percentile_ms(sorted_ns: &[u64], percent: usize) -> f64 {
+    let rank = (sorted_ns.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted_ns.get(rank).map_or(0.0, |&ns| ns as f64 / 1e6)
+}
+
+/// Outcomes in each of the last seconds.
+#[derive(Debug, Default)]
+struct Rate {
+    begun: Option<Tick>,
+    second: u64,
+    counts: [u32; RATE_BUCKETS],
+}
+
+impl Rate {
+    fn count(&mut self, now: Tick) {
+        self.begun.get_or_insert(now);
+        self.move_to(now);
+        let bucket = Self::bucket(self.second);
+        self.counts[bucket] += 1;
+    }
+
+    fn per_second(&mut self, now: Tick) -> f64 {
+        let Some(begun) = self.begun else { return 0.0 };
+        self.move_to(now);
+        let span = now.since(begun).clamp(Duration::from_millis(100), RATE_SPAN);
+        f64::from(self.counts.iter().sum::<u32>()) / span.as_secs_f64()
+    }
+
+    /// Empties the buckets of the seconds in which nothing was counted.
+    fn move_to(&mut self, now: Tick) {
+        let second = now.as_ns() / 1_000_000_000;
+        let stale = second.saturating_sub(self.second).min(RATE_BUCKETS as u64);
+        for back in 0..stale {
+            let bucket = Self::bucket(second - back);
+            self.counts[bucket] = 0;
+        }
+        self.second = self.second.max(second);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of buckets")]
+    const fn bucket(second: u64) -> usize {
+        (second % RATE_BUCKETS as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let sorted: Vec<u64> = (1..=100).map(|ms| ms * 1_000_000).collect();
+        assert_eq!(percentile_ms(&sorted, 50), 50.0);
+        assert_eq!(percentile_ms(&sorted, 99), 99.0);
+        assert_eq!(percentile_ms(&sorted[..1], 99), 1.0);
+        assert_eq!(percentile_ms(&[], 99), 0.0);
+    }
+
+    #[test]
+    fn the_rate_forgets_what_is_older_than_its_span() {
+        let mut rate = Rate::default();
+        let at = |seconds: u64| Tick::from_ns(seconds * 1_000_000_000);
+        for second in 0..20 {
+            for _ in 0..5 {
+                rate.count(at(second));
+            }
+        }
+        assert_eq!(rate.per_second(at(19)), 5.0);
+        assert_eq!(rate.per_second(at(40)), 0.0);
+    }
+}
