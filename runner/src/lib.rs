@@ -1,1 +1,25 @@
-//! The runner as a library.
+//! The runner: the process that serves one model version, and the same code as a library.
+//!
+//! A window travels [`preprocess`] → [`backend`] → [`postprocess`], led by [`Engine`]; [`serve`] puts the daemon's
+//! socket in front of it and [`sandbox`] walls around it.
+//!
+//! Invariants:
+//! - The artifact and every window are untrusted. Both are parsed only after the process has sealed itself; before
+//!   that nothing but the daemon's own message is read.
+//! - A bad window is a [`Failure`](inferd_core::outcome::Failure) and the runner goes on; a bad model is a
+//!   [`LoadError`] and the runner ends after saying so; a bad message from the daemon ends the runner.
+//! - No path is opened and no thread is started, ever. Everything the runner reads comes as a file descriptor.
+
+mod backend;
+mod engine;
+mod failure;
+mod files;
+mod link;
+mod log;
+mod postprocess;
+mod preprocess;
+pub mod sandbox;
+pub mod serve;
+
+pub use backend::{BackendName, LoadError};
+pub use engine::Engine;

@@ -1,3 +1,7 @@
-//! inferd-runner
+//! inferd-runner: started by inferd with the daemon's socket as standard input. It takes no arguments.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    inferd_runner::serve::run()
+}

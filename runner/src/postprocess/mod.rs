@@ -1,0 +1,142 @@
+//! From the output tensors to a [`Prediction`], by the manifest's task.
+//!
+//! Invariants:
+//! - A tensor of another size than the labels ask for is refused when the model is loaded, or at the first run where
+//!   the size is not known before.
+//! - NaN and infinity never leave here: they are a failure.
+
+mod boxes;
+
+use inferd_core::manifest::{Activation, AnomalyScore, Boxes, Output, Task};
+use inferd_core::outcome::Failure;
+use inferd_core::prediction::{MAX_VALUES, Prediction};
+
+use crate::backend::Session;
+use crate::failure;
+use crate::preprocess::Placement;
+
+/// Decodes outputs of one model.
+pub(crate) struct Postprocessor {
+    task: Task,
+    labels: usize,
+    /// The input as floats, where the task compares with it.
+    input: Vec<f32>,
+}
+
+impl Postprocessor {
+    pub(crate) fn new(output: &Output) -> Self {
+        Self { task: output.task.clone(), labels: output.labels.len(), input: Vec::new() }
+    }
+
+    /// Checks the outputs' sizes (elements, in the order in which the manifest names them) against the task.
+    pub(crate) fn check(&self, input: usize, outputs: &[usize]) -> Result<(), String> {
+        let [found, rest @ ..] = outputs else { return Err("the model has no output".to_owned()) };
+        let labels = self.labels;
+        match &self.task {
+            Task::Classification { .. } | Task::Regression if *found != labels => Err(format!(
+                "the model's output has {found} values, but the manifest has {labels} labels: give one label a value"
+            )),
+            Task::Detection(_) => check_boxes(*found, rest.first().copied().unwrap_or(0), labels),
+            Task::Anomaly(AnomalyScore::Score) if *found != 1 => Err(format!(
+                "the model's output has {found} values, but an anomaly score is one: choose `reconstruction-error` or \
+                 another output"
+            )),
+            Task::Anomaly(AnomalyScore::ReconstructionError) if *found != input => Err(format!(
+                "the model's output has {found} values and its input {input}: a reconstruction has as many as the input"
+            )),
+            Task::Raw if *found > MAX_VALUES => {
+                Err(format!("the model's output has {found} values, raw outputs are sent up to {MAX_VALUES}"))
+            }
+            Task::Classification { .. } | Task::Regression | Task::Anomaly(_) | Task::Raw => Ok(()),
+        }
+    }
+
+    /// Decodes the outputs of the last run.
+    pub(crate) fn predict(&mut self, session: &mut Session, placement: Placement) -> Result<Prediction, Failure> {
+        let main = session.output(0);
+        let second = session.output(1);
+        self.check(session.input_elements(), &[main.len(), second.len()]).map_err(failure::meaningless)?;
+        refuse_non_finite(main)?;
+        refuse_non_finite(second)?;
+        if self.task == Task::Anomaly(AnomalyScore::ReconstructionError) {
+            session.read_input(&mut self.input)?;
+        }
+        let prediction = decode(&self.task, main, second, &self.input, placement);
+        Ok(prediction)
+    }
+}
+
+fn check_boxes(corners: usize, scores: usize, labels: usize) -> Result<(), String> {
+    if corners % 4 != 0 {
+        return Err(format!("the tensor of corners has {corners} values, which is no multiple of 4"));
+    }
+    let boxes = corners / 4;
+    if boxes.checked_mul(labels) != Some(scores) {
+        return Err(format!(
+            "the tensor of scores has {scores} values, but {boxes} boxes with {labels} labels need one a box and label"
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_non_finite(values: &[f32]) -> Result<(), Failure> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(failure::meaningless(format_args!("the model's output holds {} at position {at}", values[at]))),
+        None => Ok(()),
+    }
+}
+
+fn decode(task: &Task, main: &[f32], second: &[f32], input: &[f32], placement: Placement) -> Prediction {
+    match task {
+        Task::Classification { activation, .. } => Prediction::Classes(activate(*activation, main)),
+        Task::Detection(settings) => Prediction::Boxes(find_boxes(settings, main, second, placement)),
+        Task::Anomaly(AnomalyScore::Score) => Prediction::Anomaly(main[0]),
+        Task::Anomaly(AnomalyScore::ReconstructionError) => Prediction::Anomaly(mean_squared_difference(main, input)),
+        Task::Regression => Prediction::Values(main.to_vec()),
+        Task::Raw => Prediction::Raw(main.to_vec()),
+    }
+}
+
+fn find_boxes(
+    settings: &Boxes,
+    corners: &[f32],
+    scores: &[f32],
+    placement: Placement,
+) -> Vec<inferd_core::prediction::Detection> {
+    boxes::find(settings, corners, scores)
+        .into_iter()
+        .map(|mut found| {
+            found.area = placement.to_source(found.area);
+            found
+        })
+        .collect()
+}
+
+fn activate(activation: Activation, scores: &[f32]) -> Vec<f32> {
+    match activation {
+        Activation::None => scores.to_vec(),
+        Activation::Softmax => softmax(scores),
+        Activation::Sigmoid => scores.iter().map(|score| 1.0 / (1.0 + (-score).exp())).collect(),
+    }
+}
+
+/// `exp(x) / sum(exp(x))`; the largest score is subtracted first, so that nothing overflows.
+fn softmax(scores: &[f32]) -> Vec<f32> {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut shares: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let total: f32 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= total);
+    shares
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer elements than 2^24 matter to the mean; beyond, it is rounded")]
+fn mean_squared_difference(output: &[f32], input: &[f32]) -> f32 {
+    let total: f64 = output.iter().zip(input).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let mean = total / output.len() as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "a score does not need more digits")]
+    let mean = mean as f32;
+    mean
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! From an encoded or raw image to `[H, W, 3] u8`, RGB, 0..=255.
+//!
+//! Invariants:
+//! - At most [`MAX_SIDE`] pixels a side and [`MAX_PIXELS`] in all, checked on the header before pixels are reserved.
+//! - JPEG, grey and YUV images land in one buffer that is reused. RGB frames are used where they lie.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, ImageReader, Limits};
+use inferd_core::frame::{Format, ImageSize};
+use inferd_core::outcome::Failure;
+use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::wrong_kind;
+use crate::failure::undecodable;
+
+/// The widest and highest image that is decoded.
+const MAX_SIDE: u32 = 16_384;
+
+/// The largest image that is decoded: 64 megapixels, 192 MiB.
+const MAX_PIXELS: usize = 64 << 20;
+
+/// An image as `[H, W, 3] u8`, RGB.
+pub(crate) struct Picture<'a> {
+    pub(super) pixels: &'a [u8],
+    pub(super) size: ImageSize,
+}
+
+/// Decodes images into a buffer that it keeps.
+#[derive(Default)]
+pub(super) struct Decoder {
+    pixels: Vec<u8>,
+}
+
+impl Decoder {
+    pub(super) fn decode<'a>(&'a mut self, bytes: &'a [u8], format: Format) -> Result<Picture<'a>, Failure> {
+        let size = match format {
+            Format::Rgb24(size) => {
+                exactly(bytes, pixels_in(size)? * 3, format)?;
+                return Ok(Picture { pixels: bytes, size });
+            }
+            Format::Jpeg => self.jpeg(bytes)?,
+            Format::Png => self.file(bytes, format, ImageFormat::Png)?,
+            Format::Bmp => self.file(bytes, format, ImageFormat::Bmp)?,
+            Format::Grey8(size) => self.grey(bytes, size)?,
+            Format::I420(size) => self.i420(bytes, size)?,
+            Format::Pcm { .. }
+            | Format::Imu { .. }
+            | Format::Tensor { .. }
+            | Format::Npy
+            | Format::Wav
+            | Format::Csv => return Err(wrong_kind(format, "an image")),
+        };
+        Ok(Picture { pixels: &self.pixels, size })
+    }
+
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<ImageSize, Failure> {
+        let failed = |error| undecodable(format_args!("unreadable JPEG image: {error:?}"));
+        let options = DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(MAX_SIDE as usize)
+            .set_max_height(MAX_SIDE as usize)
+            .jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        decoder.decode_headers().map_err(failed)?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| undecodable("JPEG image without a size"))?;
+        let size = checked_size(width, height)?;
+        self.pixels.resize(pixels_in(size)? * 3, 0);
+        if decoder.output_buffer_size() != Some(self.pixels.len()) {
+            return Err(undecodable("JPEG image that cannot be turned into RGB"));
+        }
+        decoder.decode_into(&mut self.pixels).map_err(failed)?;
+        Ok(size)
+    }
+
+    fn file(&mut self, bytes: &[u8], format: Format, kind: ImageFormat) -> Result<ImageSize, Failure> {
+        let failed = |error| undecodable(format_args!("unreadable {}: {error}", format.word()));
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_SIDE);
+        limits.max_image_height = Some(MAX_SIDE);
+        // Up to four channels of 16 bits before the conversion to RGB.
+        limits.max_alloc = Some(MAX_PIXELS as u64 * 8);
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
+        reader.limits(limits.clone());
+        let (width, height) = reader.into_dimensions().map_err(failed)?;
+        let size = ImageSize { width, height };
+        pixels_in(size)?;
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
+        reader.limits(limits);
+        self.pixels = reader.decode().map_err(failed)?.into_rgb8().into_raw();
+        Ok(size)
+    }
+
+    fn grey(&mut self, bytes: &[u8], size: ImageSize) -> Result<ImageSize, Failure> {
+        exactly(bytes, pixels_in(size)?, Format::Grey8(size))?;
+        self.pixels.clear();
+        self.pixels.extend(bytes.iter().flat_map(|&luma| [luma; 3]));
+        Ok(size)
+    }
+
+    /// ITU-R BT.601 matrix, limited range.
+    fn i420(&mut self, bytes: &[u8], size: ImageSize) -> Result<ImageSize, Failure> {
+        let luma = pixels_in(size)?;
+        let half = ImageSize { width: size.width.div_ceil(2), height: size.height.div_ceil(2) };
+        let chroma = pixels_in(half)?;
+        exactly(bytes, luma + 2 * chroma, Format::I420(size))?;
+        let (y_plane, rest) = bytes.split_at(luma);
+        let (u_plane, v_plane) = rest.split_at(chroma);
+        let planes = YuvPlanarImage {
+            y_plane,
+            y_stride: size.width,
+            u_plane,
+            u_stride: half.width,
+            v_plane,
+            v_stride: half.width,
+            width: size.width,
+            height: size.height,
+        };
+        self.pixels.resize(luma * 3, 0);
+        yuv420_to_rgb(&planes, &mut self.pixels, size.width * 3, YuvRange::Limited, YuvStandardMatrix::Bt601)
+            .map_err(|error| undecodable(format_args!("unreadable I420 image: {error}")))?;
+        Ok(size)
+    }
+}
+
+fn checked_size(width: usize, height: usize) -> Result<ImageSize, Failure> {
+    let side = |side: usize| u32::try_from(side).map_err(|_| undecodable("the image is too large"));
+    Ok(ImageSize { width: side(width)?, height: side(height)? })
+}
+
+/// Pixels in an image of this size, if it is one that is decoded.
+fn pixels_in(size: ImageSize) -> Result<usize, Failure> {
+    let ImageSize { width, height } = size;
+    let pixels = width as usize * height as usize;
+    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
+        return Err(undecodable(format_args!(
+            "an image of {width} x {height} pixels; 1 to {MAX_SIDE} a side and {MAX_PIXELS} in all are decoded"
+        )));
+    }
+    Ok(pixels)
+}
+
+fn exactly(bytes: &[u8], expected: usize, format: Format) -> Result<(), Failure> {
+    if bytes.len() == expected {
+        return Ok(());
+    }
+    Err(undecodable(format_args!("a {} of this size has {expected} bytes, not {}", format.word(), bytes.len())))
+}
