@@ -8,6 +8,7 @@
 
 pub mod digest;
 pub mod frame;
+pub mod labelled;
 pub mod manifest;
 pub mod model;
 pub mod name;

@@ -1,1 +1,316 @@
-//! (being built)
+//! Delivers samples from the spool to their destination, one at a time, oldest first.
+//!
+//! Invariants:
+//! - At least once: a sample leaves the spool only after the destination has said that it has it. A crash between the two
+//!   delivers it again, under the same id, which is its idempotency key.
+//! - What arrives is byte for byte what was spooled: the digest is checked as the sample is read.
+//! - After a failure there is a pause, drawn at random between `backoff_first` and a ceiling that doubles with each further
+//!   failure up to `backoff_max` (full jitter, so that a fleet does not come back all at once). A destination that names a
+//!   longer pause, of at most a day, gets it.
+//! - One sample cannot hold up the others: refused for good it goes to quarantine; after [`TRIES`] failures in a row the
+//!   next one has its turn, and it has its own again after the last.
+//! - Trouble that an operator has to mend (wrong address, wrong token, missing folder) costs no sample: it is reported, and
+//!   tried again every `backoff_max`.
+//! - Nothing is connected to where no destination is configured. Stopping aborts a running upload at once.
+
+mod backoff;
+mod directory;
+mod http;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::host::clock::Clock;
+use crate::spool::{Entry, Id, Spool, SpoolError, Stored};
+use backoff::Backoff;
+use directory::Directory;
+use http::Http;
+
+/// Failures in a row before another sample has its turn.
+const TRIES: u32 = 4;
+
+/// Time that stopping takes at most: what runs is aborted.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How uploads stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Delivered since the start.
+    pub uploaded: u64,
+    /// Attempts that failed since the start.
+    pub failed_attempts: u64,
+    /// Samples that the destination refused for good, or that were damaged in the spool.
+    pub quarantined: u64,
+    /// Why the last attempt failed; empty where it did not.
+    pub last_error: String,
+}
+
+/// The configuration names no usable destination.
+#[derive(Debug, thiserror::Error)]
+#[error("upload.{key} is missing; it is needed where upload.to is \"{to}\"")]
+pub struct UploadError {
+    key: &'static str,
+    to: &'static str,
+}
+
+/// The running uploads.
+#[derive(Debug)]
+pub struct Handle {
+    task: Option<JoinHandle<()>>,
+    flush: Arc<Notify>,
+    status: Arc<Mutex<Status>>,
+}
+
+/// Starts uploads on the runtime that this is called on. Where no destination is configured nothing runs.
+///
+/// # Errors
+/// [`UploadError`] where the configuration is not complete.
+pub fn start(config: &config::Upload, spool: Spool, clock: Clock) -> Result<Handle, UploadError> {
+    let handle = Handle { task: None, flush: Arc::default(), status: Arc::default() };
+    let Some(destination) = Destination::new(config, clock)? else { return Ok(handle) };
+    let uploads = Uploads {
+        destination: Arc::new(destination),
+        stored: spool.subscribe(),
+        spool,
+        backoff: Backoff::new(config),
+        passed: None,
+        tries: 0,
+        flush: Arc::clone(&handle.flush),
+        status: Arc::clone(&handle.status),
+    };
+    Ok(Handle { task: Some(tokio::spawn(uploads.run())), ..handle })
+}
+
+impl Handle {
+    /// Tries at once, whatever pause there is.
+    pub fn flush(&self) {
+        self.flush.notify_one();
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops within a second. What was not delivered stays in the spool.
+    pub async fn shutdown(self) {
+        if let Some(task) = self.task {
+            task.abort();
+            // Aborted or not there any more: either way it has ended.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
+        }
+    }
+}
+
+/// Where samples go.
+#[derive(Debug)]
+enum Destination {
+    Directory(Directory),
+    Http(Http),
+}
+
+/// Why a sample was not delivered.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// It may work later; the destination may have said when.
+    #[error("{reason}")]
+    Later { reason: String, after: Option<Duration> },
+    /// This sample will never be taken.
+    #[error("{0}")]
+    Never(String),
+    /// No sample is taken until somebody mends something.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl Destination {
+    fn new(config: &config::Upload, clock: Clock) -> Result<Option<Self>, UploadError> {
+        let missing = |key, to| UploadError { key, to };
+        Ok(match config.to {
+            config::Destination::None => None,
+            config::Destination::Directory => {
+                let folder = config.directory.clone().ok_or_else(|| missing("directory", "directory"))?;
+                Some(Self::Directory(Directory::new(folder)))
+            }
+            config::Destination::Http => {
+                let url = config.url.clone().ok_or_else(|| missing("url", "http"))?;
+                let timeout = Duration::from_millis(config.timeout_ms);
+                Some(Self::Http(Http::new(url, config.token_file.clone(), timeout, clock)))
+            }
+        })
+    }
+
+    async fn deliver(&self, entry: &Arc<Entry>, sample: Stored) -> Result<(), Refusal> {
+        match self {
+            Self::Directory(directory) => directory.deliver(Arc::clone(entry), sample).await,
+            Self::Http(http) => http.deliver(entry, sample).await,
+        }
+    }
+}
+
+/// The task.
+struct Uploads {
+    destination: Arc<Destination>,
+    spool: Spool,
+    stored: watch::Receiver<u64>,
+    backoff: Backoff,
+    /// Samples up to this one have had their turn.
+    passed: Option<Id>,
+    /// Failures in a row of the sample whose turn it is.
+    tries: u32,
+    flush: Arc<Notify>,
+    status: Arc<Mutex<Status>>,
+}
+
+impl Uploads {
+    async fn run(mut self) {
+        loop {
+            self.stored.mark_unchanged();
+            match self.next() {
+                Some(entry) => self.attempt(&entry).await,
+                None => self.wait_for_samples().await,
+            }
+        }
+    }
+
+    /// Whose turn it is.
+    fn next(&mut self) -> Option<Arc<Entry>> {
+        let next = self.spool.oldest(self.passed.as_ref());
+        if next.is_some() || self.passed.is_none() {
+            return next;
+        }
+        self.passed = None;
+        self.spool.oldest(None)
+    }
+
+    async fn wait_for_samples(&mut self) {
+        tokio::select! {
+            changed = self.stored.changed() => if changed.is_err() { std::future::pending().await },
+            () = self.flush.notified() => {}
+        }
+    }
+
+    async fn attempt(&mut self, entry: &Arc<Entry>) {
+        let read = self.on_disk(entry, |spool, entry| spool.read(&entry)).await;
+        let delivered = match read {
+            Ok(sample) => self.destination.deliver(entry, sample).await,
+            Err(error @ SpoolError::Damaged { .. }) => Err(Refusal::Never(error.to_string())),
+            Err(error) => Err(Refusal::Later { reason: chain(&error), after: None }),
+        };
+        match delivered {
+            Ok(()) => self.delivered(entry).await,
+            Err(Refusal::Never(reason)) => self.set_aside(entry, reason).await,
+            Err(Refusal::Later { reason, after }) => {
+                self.failed(entry, reason);
+                let pause = self.backoff.next().max(after.unwrap_or_default());
+                self.pause(pause).await;
+            }
+            Err(Refusal::Misconfigured(reason)) => {
+                self.failed(entry, reason);
+                let pause = self.backoff.longest();
+                self.pause(pause).await;
+            }
+        }
+    }
+
+    async fn delivered(&mut self, entry: &Arc<Entry>) {
+        self.backoff.reset();
+        self.tries = 0;
+        let recovered = self.update(|status| {
+            status.uploaded += 1;
+            std::mem::take(&mut status.last_error)
+        });
+        if !recovered.is_empty() {
+            tracing::info!("uploads work again");
+        }
+        tracing::debug!(sample = %entry.id, "sample uploaded");
+        if let Err(error) = self.on_disk(entry, |spool, entry| spool.remove(&entry.id)).await {
+            tracing::warn!(sample = %entry.id, error = chain(&error), "an uploaded sample cannot be deleted yet");
+        }
+    }
+
+    async fn set_aside(&mut self, entry: &Arc<Entry>, reason: String) {
+        self.tries = 0;
+        tracing::error!(sample = %entry.id, reason, "a sample can never be uploaded: it is moved to spool/quarantine");
+        self.update(|status| {
+            status.quarantined += 1;
+            status.failed_attempts += 1;
+            status.last_error = reason;
+        });
+        if let Err(error) = self.on_disk(entry, |spool, entry| spool.quarantine(&entry.id)).await {
+            tracing::warn!(sample = %entry.id, error = chain(&error), "a refused sample cannot be moved");
+        }
+    }
+
+    fn failed(&mut self, entry: &Entry, reason: String) {
+        self.tries += 1;
+        if self.tries >= TRIES {
+            self.tries = 0;
+            self.passed = Some(entry.id);
+        }
+        let news = self.update(|status| {
+            status.failed_attempts += 1;
+            let news = status.last_error != reason;
+            status.last_error.clone_from(&reason);
+            news
+        });
+        if news {
+            tracing::warn!(sample = %entry.id, reason, "upload failed; samples stay in the spool");
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = self.flush.notified() => {}
+        }
+    }
+
+    /// Runs something that waits for the disk where waiting is allowed.
+    async fn on_disk<T, F>(&self, entry: &Arc<Entry>, work: F) -> Result<T, SpoolError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Spool, Arc<Entry>) -> Result<T, SpoolError> + Send + 'static,
+    {
+        let (spool, entry) = (self.spool.clone(), Arc::clone(entry));
+        blocking(move || work(spool, entry)).await
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Waits for work that waits for a disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // Only where the runtime ends: so does this task, at its next pause.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some crates repeat the cause in their own text.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
