@@ -26,15 +26,8 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order; the two ends last.
-    pub const ALL: [Self; 7] = [
-        Self::Staged,
-        Self::Starting,
-        Self::Warming,
-        Self::Golden,
-        Self::Promoted,
-        Self::Committed,
-        Self::Rejected,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Staged, Self::Starting, Self::Warming, Self::Golden, Self::Promoted, Self::Committed, Self::Rejected];
 
     /// The word used on the bus, in logs and for people.
     pub const fn word(self) -> &'static str {

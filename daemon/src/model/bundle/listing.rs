@@ -46,7 +46,9 @@ impl Listing {
         }
         if listing.files.len() > MAX_FILES {
             let count = listing.files.len();
-            return Err(BundleError::TooLarge(format!("{count} files are more than the {MAX_FILES} a bundle may have")));
+            return Err(BundleError::TooLarge(format!(
+                "{count} files are more than the {MAX_FILES} a bundle may have"
+            )));
         }
         listing.files.keys().try_for_each(|path| {
             check_path(path)?;

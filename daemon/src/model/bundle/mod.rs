@@ -16,7 +16,7 @@ mod unpack;
 use std::path::Path;
 
 use inferd_core::Digest;
-use inferd_core::manifest::{Manifest, MAX_BYTES};
+use inferd_core::manifest::{MAX_BYTES, Manifest};
 use inferd_core::text::Problem;
 
 use crate::host::durable::FileError;
@@ -56,7 +56,9 @@ pub enum BundleError {
     #[error("{MANIFEST} is wrong: {}", joined(.0))]
     Manifest(Vec<Problem>),
     /// A file is not the one that the manifest lists.
-    #[error("`{file}` has SHA-256 {found}, but {expected} is expected: it was changed or damaged; get the bundle again")]
+    #[error(
+        "`{file}` has SHA-256 {found}, but {expected} is expected: it was changed or damaged; get the bundle again"
+    )]
     DigestMismatch {
         /// Which file.
         file: String,

@@ -107,7 +107,10 @@ impl Reading<'_> {
     fn entry(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), BundleError> {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if !entry.header().entry_type().is_file() {
-            return Err(refused(&path, "only plain files are expected: no links, folders, devices or extended headers"));
+            return Err(refused(
+                &path,
+                "only plain files are expected: no links, folders, devices or extended headers",
+            ));
         }
         let bytes = entry.size();
         self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or_else(|| self.limits.over())?;

@@ -176,7 +176,10 @@ fn rescan(folder: &Path, pending: &mut Pending) -> Result<(), FileError> {
 
 fn size(path: &Path) -> Option<Size> {
     let found = fs::symlink_metadata(path).ok()?;
-    Some(Size { bytes: found.len(), changed_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()) })
+    Some(Size {
+        bytes: found.len(),
+        changed_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
+    })
 }
 
 fn inode(path: &Path) -> Option<u64> {

@@ -36,9 +36,8 @@ impl Seen {
         match event {
             EventKind::Create(_) => Some(Self::Settling),
             EventKind::Modify(ModifyKind::Data(_)) => Some(Self::Writing),
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
-                Some(Self::Complete)
-            }
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(Self::Complete),
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => Some(Self::Gone),
             _ => None,
         }

@@ -116,7 +116,8 @@ fn sealed_copy(folder: &Path, path: &str, expected: Digest, max_bytes: u64) -> R
         return Err(BundleError::Unsafe { path: path.to_owned(), reason: "it is no plain file" });
     }
     let mut memory = memory_file(path)?;
-    let copied = copy_hashed(&mut file.take(max_bytes.saturating_add(1)), &mut memory).map_err(during("load", &place))?;
+    let copied =
+        copy_hashed(&mut file.take(max_bytes.saturating_add(1)), &mut memory).map_err(during("load", &place))?;
     if copied.digest != expected {
         return Err(BundleError::DigestMismatch { file: path.to_owned(), expected, found: copied.digest });
     }

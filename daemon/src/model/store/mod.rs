@@ -59,7 +59,6 @@ pub struct Store {
 type Models = BTreeMap<Name, Model>;
 
 /// A model as it is on disk.
-#[derive(Debug, Default)]
 #[derive(Debug)]
 struct Model {
     versions: BTreeMap<Version, Record>,

@@ -87,7 +87,8 @@ impl Found {
             }
         };
         for version in model.lost() {
-            let reason = format!("it names {version}, which is missing or damaged; install it again or activate another");
+            let reason =
+                format!("it names {version}, which is missing or damaged; install it again or activate another");
             self.damaged(&folder.join(state::FILE), reason);
         }
         self.models.insert(name, model);
