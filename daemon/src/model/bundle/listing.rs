@@ -12,8 +12,11 @@ use super::{BundleError, MAX_FILES};
 /// The manifest's path.
 pub(in crate::model) const MANIFEST: &str = FILE_NAME;
 
-/// Names that the store keeps for itself in a version's folder.
-const RESERVED: [&str; 2] = [MANIFEST, crate::model::store::DIGEST_FILE];
+/// Where the store records the digest of an installed manifest.
+pub(in crate::model) const DIGEST_FILE: &str = "model.toml.sha256";
+
+/// Names that are inferd's own in a version's folder.
+const RESERVED: [&str; 2] = [MANIFEST, DIGEST_FILE];
 
 /// Longest version, so that it can be a folder's name on every file system.
 const MAX_VERSION_CHARS: usize = 64;

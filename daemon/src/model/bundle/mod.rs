@@ -8,6 +8,7 @@
 //!   nothing twice, no more bytes than the caller allows, no more memory than the sizes stated here.
 //! - Packing the same folder twice gives the same bytes.
 
+mod limits;
 mod listing;
 mod pack;
 mod read;
@@ -24,7 +25,7 @@ use crate::host::durable::FileError;
 pub use pack::{Packed, pack};
 pub use unpack::{Inspection, Unpacked, inspect, unpack};
 
-pub(super) use listing::{MANIFEST, check_path, read_manifest};
+pub(super) use listing::{DIGEST_FILE, MANIFEST, check_path, read_manifest};
 
 /// The most files beside the manifest.
 pub const MAX_FILES: usize = 1000;
@@ -118,6 +119,17 @@ fn file_name(manifest: &Manifest) -> String {
 /// What a [`crate::host::durable::FileError`] names where only an open descriptor is known.
 fn given() -> &'static Path {
     Path::new("the bundle")
+}
+
+/// An error with its causes, in one line.
+pub(in crate::model) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,32 +1,17 @@
 //! Reading a bundle as a stream, each byte once, each refusal as early as it can be told.
-//!
-//! Limits, in the order in which they act: compressed bytes read, the window that zstd may ask for, decompressed bytes in
-//! all, decompressed bytes per compressed byte, the stated size of each file.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::Read;
 use std::rc::Rc;
 
 use inferd_core::Digest;
 use inferd_core::manifest::{MAX_BYTES, Manifest};
 
+use super::limits::{Limits, decompressed};
 use super::listing::{Listing, check_path, read_manifest, refused};
-use super::{BundleError, FileEntry, MANIFEST, MAX_FILES, MAX_LABELS_BYTES, given};
+use super::{BundleError, FileEntry, MANIFEST, MAX_LABELS_BYTES};
 use crate::host::durable::FileError;
 use crate::model::hashing::{CHUNK_BYTES, Hashing, digest_of};
-
-/// The largest zstd window, as a power of two: 8 MiB of memory. What `zstd -19` and below asks for.
-const WINDOW_LOG_MAX: u32 = 23;
-
-/// Up to here anything may be compressed as well as it can be; beyond, [`MAX_RATIO`] holds.
-const FREE_BYTES: u64 = 16 << 20;
-
-/// Most decompressed bytes per compressed byte. Weights come to 1-4, a tensor of zeros to thousands.
-const MAX_RATIO: u64 = 200;
-
-/// Room for tar's own blocks: two headers and a padding per file, and the end.
-const TAR_BYTES: u64 = 1536 * (MAX_FILES as u64 + 1) + (1 << 20);
 
 /// Where the files go.
 pub(super) trait Destination {
@@ -51,7 +36,7 @@ pub(super) fn read(
     max_bytes: u64,
     destination: &mut dyn Destination,
 ) -> Result<Contents, BundleError> {
-    let limits = Rc::new(Limits { max_bytes, compressed: RefCell::new(0), trouble: RefCell::new(None) });
+    let limits = Rc::new(Limits::new(max_bytes));
     let mut archive = tar::Archive::new(decompressed(bundle, &limits)?);
     let mut reading = Reading { limits: &limits, left_bytes: max_bytes, listed: None, files: Vec::new(), destination };
     // Raw: long names, PAX headers and sparse files come as entries of their own kind, and are refused as such.
@@ -61,14 +46,6 @@ pub(super) fn read(
     let contents = reading.finish()?;
     expect_end(archive.into_inner(), &limits)?;
     Ok(contents)
-}
-
-fn decompressed<R: Read>(bundle: R, limits: &Rc<Limits>) -> Result<impl Read + use<R>, BundleError> {
-    let source = Source { from: bundle, limits: Rc::clone(limits) };
-    let mut decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(CHUNK_BYTES, source))
-        .map_err(|error| limits.explain(error))?;
-    decoder.window_log_max(WINDOW_LOG_MAX).map_err(|error| limits.explain(error))?;
-    Ok(Bounded { from: decoder, limits: Rc::clone(limits), bytes: 0 })
 }
 
 /// After the archive only padding may follow: nothing is to hide behind it. Reading on also makes zstd check its checksum.
@@ -199,77 +176,5 @@ impl Reading<'_> {
             kept.ok_or_else(|| "it is not in the bundle, or not UTF-8 text".to_owned())
         })?;
         Ok(Contents { manifest, digest: listed.digest, files: self.files })
-    }
-}
-
-/// What the layers below tar share: how much was read, and what really went wrong, which tar and zstd would only hand on
-/// as one more `io::Error`.
-struct Limits {
-    max_bytes: u64,
-    compressed: RefCell<u64>,
-    trouble: RefCell<Option<BundleError>>,
-}
-
-impl Limits {
-    fn explain(&self, error: io::Error) -> BundleError {
-        self.trouble.take().unwrap_or_else(|| BundleError::not_a_bundle(error))
-    }
-
-    fn stop(&self, trouble: BundleError) -> io::Error {
-        self.trouble.replace(Some(trouble));
-        io::Error::other("stopped")
-    }
-
-    fn over(&self) -> BundleError {
-        let max_bytes = self.max_bytes;
-        BundleError::TooLarge(format!(
-            "the bundle is over the limit of {max_bytes} bytes; raise `models.max_bundle_bytes` if it is meant to be"
-        ))
-    }
-}
-
-/// The compressed bytes.
-struct Source<R> {
-    from: R,
-    limits: Rc<Limits>,
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match self.from.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            Err(error) => return Err(self.limits.stop(FileError::new("read", given(), error).into())),
-            Ok(read) => read,
-        };
-        let mut compressed = self.limits.compressed.borrow_mut();
-        *compressed += read as u64;
-        if *compressed > self.limits.max_bytes.saturating_add(TAR_BYTES) {
-            return Err(self.limits.stop(self.limits.over()));
-        }
-        Ok(read)
-    }
-}
-
-/// The decompressed bytes.
-struct Bounded<R> {
-    from: R,
-    limits: Rc<Limits>,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(buffer)?;
-        self.bytes += read as u64;
-        if self.bytes > self.limits.max_bytes.saturating_add(TAR_BYTES) {
-            return Err(self.limits.stop(self.limits.over()));
-        }
-        let compressed = *self.limits.compressed.borrow();
-        if self.bytes > FREE_BYTES && self.bytes / MAX_RATIO > compressed {
-            return Err(self.limits.stop(BundleError::TooLarge(format!(
-                "the bundle unpacks to more than {MAX_RATIO} times its size, as no model does; it is refused"
-            ))));
-        }
-        Ok(read)
     }
 }

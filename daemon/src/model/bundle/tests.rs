@@ -66,8 +66,10 @@ fn the_same_folder_gives_the_same_bytes() {
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     fixture::folder(&one, "1.0.0");
     let first = packed(&one, "1.inferd");
-    std::thread::sleep(std::time::Duration::from_millis(1100)); // times of files are in whole seconds in tar
     fixture::folder(&two, "1.0.0");
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::open(two.join("model.onnx")).unwrap().set_modified(an_hour_ago).unwrap();
+    fs::set_permissions(two.join("labels.txt"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(packed(&two, "2.inferd"), first);
 
     let again = folder.path().join("again");
@@ -96,6 +98,19 @@ fn the_archive_is_what_the_documentation_says() {
         paths.push(path);
     }
     assert_eq!(paths, ["model.toml", "golden/a.npy", "golden/a.png", "labels.txt", "model.onnx"]);
+}
+
+#[test]
+fn a_bundle_made_by_hand_as_documented_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    fixture::folder(folder.path(), "1.0.0");
+    put(&folder.path().join(MANIFEST), packed_manifest("1.0.0", &FILES).as_bytes());
+    let archived = std::process::Command::new("tar")
+        .args(["--format=ustar", "-cf", "-", "model.toml", "labels.txt", "model.onnx", "golden/a.npy", "golden/a.png"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    unpacked(&compress(&archived.stdout)).unwrap();
 }
 
 #[test]
@@ -304,9 +319,12 @@ fn what_is_no_bundle_is_said_to_be_none() {
     }
 }
 
+/// A change to a model folder, and the words of its refusal.
+type Change = (&'static str, fn(&Path), &'static str);
+
 #[test]
 fn packing_says_what_is_wrong_and_leaves_nothing() {
-    let cases: [(&str, fn(&Path), &str); 5] = [
+    let cases: [Change; 5] = [
         ("missing", |at| fs::remove_file(at.join("golden/a.png")).unwrap(), "`golden/a.png` is missing"),
         ("no labels", |at| fs::remove_file(at.join("labels.txt")).unwrap(), "line 18: output.labels_file: cannot read"),
         ("no manifest", |at| fs::remove_file(at.join("model.toml")).unwrap(), "cannot read"),

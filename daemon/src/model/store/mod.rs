@@ -20,33 +20,32 @@
 //! - What is damaged is not offered, and named in [`Damage`]; other models are not affected.
 //! - One process at a time: the owner holds [`StateLock`] for as long as it holds a [`Store`].
 
+mod error;
 mod load;
 mod lock;
 mod model;
 mod scan;
 mod state;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use inferd_core::manifest::Manifest;
 use inferd_core::{Digest, ModelId, Name};
 use semver::Version;
 
-use super::bundle::{self, BundleError, Unpacked};
+use super::bundle::{self, BundleError, DIGEST_FILE, Unpacked};
 use crate::host::durable::{self, FileError, TEMPORARY, during};
 
+pub use error::StoreError;
 pub use load::{GoldenFiles, LoadedVersion, SealedFile};
 pub use lock::StateLock;
+pub use model::{ModelEntry, VersionEntry};
 pub use scan::Damage;
 
+use model::{Model, Models, Record};
 use state::State;
-
-/// Where a version's folder records the digest of its manifest.
-pub(in crate::model) const DIGEST_FILE: &str = "model.toml.sha256";
 
 /// The versions on disk. Its methods block on the disk: call them where that is allowed.
 #[derive(Debug)]
@@ -54,24 +53,6 @@ pub struct Store {
     models_dir: PathBuf,
     max_bundle_bytes: u64,
     models: Mutex<Models>,
-}
-
-type Models = BTreeMap<Name, Model>;
-
-/// A model as it is on disk.
-#[derive(Debug)]
-struct Model {
-    versions: BTreeMap<Version, Record>,
-    /// `None` where `state.toml` is damaged: nothing is active until somebody chooses.
-    state: Option<State>,
-}
-
-/// An installed version whose manifest is whole.
-#[derive(Clone, Debug)]
-struct Record {
-    digest: Digest,
-    manifest: Arc<Manifest>,
-    bytes: u64,
 }
 
 /// What came of an install.
@@ -85,102 +66,6 @@ pub struct Installed {
     pub first: bool,
     /// Bytes of its files.
     pub bytes: u64,
-}
-
-/// A model and its versions.
-#[derive(Clone, Debug)]
-pub struct ModelEntry {
-    /// Its name.
-    pub name: Name,
-    /// The versions that are offered, oldest first.
-    pub versions: Vec<VersionEntry>,
-    /// The active one, if it is offered.
-    pub active: Option<Version>,
-    /// The one before it, if it is offered.
-    pub previous: Option<Version>,
-}
-
-/// A version that is offered.
-#[derive(Clone, Debug)]
-pub struct VersionEntry {
-    /// Its number.
-    pub version: Version,
-    /// SHA-256 of its manifest.
-    pub digest: Digest,
-    /// What the manifest says of it.
-    pub description: String,
-    /// `image`, `audio`, `imu`, `tensor`.
-    pub kind: &'static str,
-    /// `classification`, `detection`, `anomaly`, `regression`, `raw`.
-    pub task: &'static str,
-    /// Bytes of its files.
-    pub bytes: u64,
-}
-
-/// Why the store refused.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The bundle, or a version on disk, is not what it must be.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// There is no such model.
-    #[error("no model `{0}` is installed; `inferctl models` lists what is")]
-    NoModel(Name),
-    /// There is no such version.
-    #[error("model `{name}` has no version {version}; `inferctl models` lists what is installed")]
-    NoVersion {
-        /// The model.
-        name: Name,
-        /// What was asked for.
-        version: Version,
-    },
-    /// There is nothing to go back to.
-    #[error("model `{0}` has no previous version to go back to")]
-    NoPrevious(Name),
-    /// Another content is installed under this version.
-    #[error("{name} {version} is installed with another content ({}); raise `version` in model.toml", installed.short())]
-    VersionTaken {
-        /// The model.
-        name: Name,
-        /// The version of both.
-        version: Version,
-        /// The digest that is installed.
-        installed: Digest,
-    },
-    /// The version is needed.
-    #[error("{name} {version} cannot be removed: {reason}")]
-    InUse {
-        /// The model.
-        name: Name,
-        /// The version.
-        version: Version,
-        /// What it is needed for, and what to do.
-        reason: &'static str,
-    },
-    /// Another inferd has this folder.
-    #[error("another inferd{} uses {}; stop it, or set `service.state_dir` to another folder", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), state_dir.display())]
-    Locked {
-        /// The folder.
-        state_dir: PathBuf,
-        /// The process that has it, where it can be told.
-        pid: Option<u32>,
-    },
-    /// Reading or writing failed.
-    #[error(transparent)]
-    Io(#[from] FileError),
-}
-
-impl StoreError {
-    /// Whether the disk, or the quota on it, is full.
-    pub fn is_storage_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        match self {
-            Self::Io(error) | Self::Bundle(BundleError::Io(error)) => {
-                matches!(error.kind(), StorageFull | QuotaExceeded)
-            }
-            _ => false,
-        }
-    }
 }
 
 impl Store {
@@ -351,17 +236,6 @@ fn record_digest(folder: &Path, digest: Digest) -> Result<(), FileError> {
     let line = format!("{digest}  {}\n", bundle::MANIFEST);
     durable::write_synced(&folder.join(DIGEST_FILE), line.as_bytes())?;
     durable::sync_folder(folder)
-}
-
-/// An error with its causes, in one line.
-pub(in crate::model) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

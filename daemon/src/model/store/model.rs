@@ -1,14 +1,68 @@
 //! One model in memory: what it offers and what may not go.
 
-use inferd_core::Name;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use inferd_core::manifest::Manifest;
+use inferd_core::{Digest, Name};
 use semver::Version;
 
-use super::{Model, ModelEntry, Record, State, StoreError, VersionEntry};
+use super::StoreError;
+use super::state::State;
+
+/// Models by name.
+pub(super) type Models = BTreeMap<Name, Model>;
+
+/// A model as it is on disk.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) versions: BTreeMap<Version, Record>,
+    /// `None` where `state.toml` is damaged: nothing is active until somebody chooses.
+    pub(super) state: Option<State>,
+}
+
+/// An installed version whose manifest is whole.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) digest: Digest,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) bytes: u64,
+}
+
+/// A model and its versions.
+#[derive(Clone, Debug)]
+pub struct ModelEntry {
+    /// Its name.
+    pub name: Name,
+    /// The versions that are offered, oldest first.
+    pub versions: Vec<VersionEntry>,
+    /// The active one, if it is offered.
+    pub active: Option<Version>,
+    /// The one before it, if it is offered.
+    pub previous: Option<Version>,
+}
+
+/// A version that is offered.
+#[derive(Clone, Debug)]
+pub struct VersionEntry {
+    /// Its number.
+    pub version: Version,
+    /// SHA-256 of its manifest.
+    pub digest: Digest,
+    /// What the manifest says of it.
+    pub description: String,
+    /// `image`, `audio`, `imu`, `tensor`.
+    pub kind: &'static str,
+    /// `classification`, `detection`, `anomaly`, `regression`, `raw`.
+    pub task: &'static str,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
 
 impl Model {
     /// A model that was never activated.
     pub(super) fn new() -> Self {
-        Self { versions: std::collections::BTreeMap::new(), state: Some(State::default()) }
+        Self { versions: BTreeMap::new(), state: Some(State::default()) }
     }
 
     pub(super) fn record(&self, name: &Name, version: &Version) -> Result<&Record, StoreError> {

@@ -10,10 +10,10 @@ use inferd_core::manifest::{MAX_BYTES, Manifest};
 use inferd_core::{Digest, Name};
 use semver::Version;
 
+use super::model::{Model, Models, Record};
 use super::state::{self, State};
-use super::{DIGEST_FILE, Model, Models, Record, chain};
 use crate::host::durable::{self, FileError, TEMPORARY, during};
-use crate::model::bundle::{BundleError, MANIFEST, MAX_LABELS_BYTES, read_manifest};
+use crate::model::bundle::{BundleError, DIGEST_FILE, MANIFEST, MAX_LABELS_BYTES, chain, check_path, read_manifest};
 use crate::model::hashing::digest_of;
 
 /// Something on disk that is not offered.
@@ -131,7 +131,7 @@ pub(super) fn version_manifest(folder: &Path) -> Result<(Manifest, Digest), Bund
     // The digests are not known before the manifest is parsed, and it is parsed with the labels: they are compared after.
     let mut labels = None;
     let manifest = read_manifest(&text, &mut |path| {
-        let text = crate::model::bundle::check_path(path)
+        let text = check_path(path)
             .and_then(|()| read_small(&folder.join(path), MAX_LABELS_BYTES))
             .map_err(|error| chain(&error))?;
         labels = Some((path.to_owned(), digest_of(text.as_bytes())));

@@ -218,9 +218,12 @@ fn a_flipped_byte_on_disk_is_found_before_a_runner_sees_it() {
     }
 }
 
+/// What happens to a version's folder, and the words of the report.
+type Harm = (&'static str, fn(&Path), &'static str);
+
 #[test]
 fn a_damaged_version_is_not_offered_and_the_others_are() {
-    let harm: [(&str, fn(&Path), &str); 5] = [
+    let harm: [Harm; 5] = [
         ("manifest", |at| flip(&at.join("model.toml"), 20), "`model.toml` has SHA-256"),
         ("digest file", |at| fs::remove_file(at.join("model.toml.sha256")).unwrap(), "model.toml.sha256"),
         ("artifact gone", |at| fs::remove_file(at.join("model.onnx")).unwrap(), "`model.onnx` is missing"),
