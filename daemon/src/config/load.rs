@@ -101,7 +101,11 @@ impl<'a> Typing<'a> {
                     self.problems.push(problem(self.layers, missing, "is missing, and has no default".into()));
                 }
             }
-            None => self.problems.push(problem(self.layers, key, explain(message))),
+            None => {
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let message = explain(message, value_at(&self.table, &parts));
+                self.problems.push(problem(self.layers, key, message));
+            }
         }
         self.remove(parts)
     }

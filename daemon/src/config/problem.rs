@@ -3,6 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use toml::Value;
+
 /// One thing wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblem {
@@ -67,14 +69,21 @@ pub fn describe(problems: &[ConfigProblem]) -> String {
 }
 
 /// Turns serde's words into ours: `invalid type: integer 3, expected a string` says what it is before what it should be.
-pub(super) fn explain(message: &str) -> String {
+/// `found` is the value in question.
+pub(super) fn explain(message: &str, found: Option<&Value>) -> String {
     let text = inferd_core::text::explain(message);
-    let Some((_, rest)) = text.split_once("invalid type: ").or_else(|| text.split_once("invalid value: ")) else {
-        return text;
-    };
-    match rest.rsplit_once(", expected ") {
-        Some((found, expected)) => format!("is {}; {} is expected", found.replace('`', ""), plain(expected)),
-        None => text,
+    let about_type = ["invalid type: ", "invalid value: "].iter().find_map(|start| text.strip_prefix(start));
+    match (about_type.and_then(|rest| rest.rsplit_once(", expected ")), found) {
+        (Some((_, expected)), Some(found)) => format!("is {}; {} is expected", described(found), plain(expected)),
+        _ => text,
+    }
+}
+
+fn described(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        scalar => format!("the {} {scalar}", scalar.type_str()),
     }
 }
 
@@ -87,9 +96,9 @@ fn plain(expected: &str) -> &str {
         "a boolean" => "true or false",
         "path string" => "a path in quotes",
         "a string" => "a text in quotes",
+        "string only" => "a word in quotes",
         "a map" => "a table",
         other if other.starts_with("struct ") => "a table",
-        other if other.starts_with("enum ") || other.starts_with("variant ") => "a word in quotes",
         other => other,
     }
 }

@@ -75,7 +75,7 @@ fn a_variable_that_looks_like_a_number_is_a_text_where_one_is_expected() {
     assert_eq!(config.service.device_id.as_deref(), Some("42"));
     assert_eq!(
         said(&[("inferd.toml", "[service]\ndevice_id = 42\n")], &NO_ENVIRONMENT),
-        ["inferd.toml:2: service.device_id: is integer 42; a text in quotes is expected"]
+        ["inferd.toml:2: service.device_id: is the integer 42; a text in quotes is expected"]
     );
 }
 
@@ -84,22 +84,25 @@ fn problems_name_file_line_key_what_was_found_and_what_is_expected() {
     let pipeline = "[pipelines.belt]\nmodel = \"m\"\n[pipelines.belt.source]\nkind = \"recording\"\npath = \".\"\n";
     let cases: [(&str, &str); 14] = [
         ("[metrics\n", "inferd.toml:1: is not TOML: unclosed table, expected `]`"),
-        ("[metrics]\nlisten = 3\n", "inferd.toml:2: metrics.listen: is integer 3; a text in quotes is expected"),
+        ("[metrics]\nlisten = 3\n", "inferd.toml:2: metrics.listen: is the integer 3; a text in quotes is expected"),
         (
             "[metrics]\nlisten = \"localhost\"\n",
             "inferd.toml:2: metrics.listen: is \"localhost\"; an IP address and a port as in \"127.0.0.1:9469\" is expected",
         ),
         ("[metrix]\n", "inferd.toml:1: metrix: unknown key `metrix`; did you mean `metrics`?"),
         ("\n[runner]\nthread = 1\n", "inferd.toml:3: runner.thread: unknown key `thread`; did you mean `threads`?"),
-        ("runner = 5\n", "inferd.toml:1: runner: is integer 5; a table is expected"),
+        ("runner = 5\n", "inferd.toml:1: runner: is the integer 5; a table is expected"),
         (
             "[runner]\nthreads = -1\n",
-            "inferd.toml:2: runner.threads: is integer -1; a whole number from 0 to 4294967295 is expected",
+            "inferd.toml:2: runner.threads: is the integer -1; a whole number from 0 to 4294967295 is expected",
         ),
         ("[runner]\nsandbox = \"ful\"\n", "inferd.toml:2: runner.sandbox: unknown value `ful`; did you mean `full`?"),
-        ("[bus]\nconnect = true\n", "inferd.toml:2: bus.connect: is boolean true; a word in quotes is expected"),
-        ("[sinks]\nstdout = \"yes\"\n", "inferd.toml:2: sinks.stdout: is string \"yes\"; true or false is expected"),
-        ("{P}fps = \"ten\"\n", "inferd.toml:6: pipelines.belt.source.fps: is string \"ten\"; a number is expected"),
+        ("[bus]\nconnect = true\n", "inferd.toml:2: bus.connect: is the boolean true; a word in quotes is expected"),
+        (
+            "[sinks]\nstdout = \"yes\"\n",
+            "inferd.toml:2: sinks.stdout: is the string \"yes\"; true or false is expected",
+        ),
+        ("{P}fps = \"ten\"\n", "inferd.toml:6: pipelines.belt.source.fps: is the string \"ten\"; a number is expected"),
         ("{P}pase = \"fast\"\n", "inferd.toml:6: pipelines.belt.source.pase: unknown key `pase`; did you mean `pace`?"),
         (
             "{P}pace = \"fsat\"\n",
@@ -156,7 +159,7 @@ fn wrong_variables_are_named() {
 #[test]
 fn every_problem_is_found_at_once_and_said_once() {
     let text = "[runner]\nthreads = \"two\"\nmemory_max_bytes = 1\n[spool]\nmax_bytes = 1\nmax_samples = 0\n\
-                [pipelines.a]\nmodel = 3\n[pipelines.b]\nmodel = \"m\"\n\
+                [pipelines.a]\nmodel = 3\nsource = 1\n[pipelines.b]\nmodel = \"m\"\n\
                 [pipelines.b.source]\nkind = \"recordng\"\npath = \"x\"\n";
     let keys: Vec<String> = {
         let (_folder, base) = folder_with(&[("inferd.toml", text), ("conf.d/10.toml", "[upload]\nto = \"http\"\n")]);
