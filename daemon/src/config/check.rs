@@ -165,19 +165,29 @@ fn check_upload_http(upload: &Upload, found: &mut Findings) {
             }
         }
     }
-    if let Some(file) = &upload.token_file
-        && let Err(error) = fs::File::open(file)
-    {
-        found.add("upload.token_file", cannot_use(file, "a readable file", &error));
+    if let Some(file) = &upload.token_file {
+        check_token_file(file, found);
+    }
+}
+
+fn check_token_file(file: &Path, found: &mut Findings) {
+    match fs::metadata(file) {
+        // Opening a pipe would wait for its other end.
+        Ok(meta) if !meta.is_file() => {
+            found.add("upload.token_file", format!("is {}, which is no regular file", file.display()));
+        }
+        Ok(_) => {
+            if let Err(error) = fs::File::open(file) {
+                found.add("upload.token_file", cannot_use(file, "a readable file", &error));
+            }
+        }
+        Err(error) => found.add("upload.token_file", cannot_use(file, "a readable file", &error)),
     }
 }
 
 fn check_pipeline(key: &str, pipeline: &Pipeline, found: &mut Findings) {
-    match pipeline.threshold {
-        Some(value) if !value.is_finite() => {
-            found.add(format!("{key}.threshold"), format!("is {value}; a finite number is expected"));
-        }
-        Some(_) | None => {}
+    if let Some(threshold) = pipeline.threshold.filter(|threshold| !threshold.is_finite()) {
+        found.add(format!("{key}.threshold"), format!("is {threshold}; a finite number is expected"));
     }
     if let Some(margin) = pipeline.margin {
         found.range(format!("{key}.margin"), margin, 0.0..=1.0, "");

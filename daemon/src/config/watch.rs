@@ -5,6 +5,7 @@
 //! - One signal for many changes: it comes once nothing has changed for [`QUIET`], and after [`LONGEST`] at the latest.
 //! - The channel holds one signal; more are dropped, because whoever takes it reads everything anyway.
 //! - Reading the files is no change: a reload does not call for the next.
+//! - The names are watched, not what they link to: where the base file is a link, changes of its target are not noticed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

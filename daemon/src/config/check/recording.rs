@@ -66,6 +66,10 @@ fn content(path: &Path) -> Result<Content, String> {
             return Err(format!("is {}; {known} is expected", path.display()));
         }
     };
+    // Opening a pipe would wait for its other end.
+    if !meta.is_file() {
+        return Err(format!("is {}, which is no regular file", path.display()));
+    }
     fs::File::open(path).map_err(unusable)?;
     Ok(content)
 }

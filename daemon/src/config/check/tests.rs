@@ -1,9 +1,5 @@
-use std::fs;
-use std::path::Path;
-
-use super::*;
+use crate::config::load;
 use crate::config::tests::folder_with;
-use crate::config::{AtEnd, Pace, Recording, load};
 
 /// What is said about `text`, whose `DIR` is a folder with recordings, without that folder's name.
 fn said(text: &str) -> Vec<String> {
@@ -180,28 +176,13 @@ fn two_pipelines_may_share_a_model() {
 }
 
 #[test]
-fn a_recording_that_may_not_be_read_is_refused() {
+fn pipes_are_refused_instead_of_waited_for() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.wav");
-    crate::config::tests::host_write(&path, "x");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::File::open(&path).is_ok() {
-        // Root reads everything: there is nothing to refuse.
-        return;
-    }
-    assert_eq!(findings_of(&path).len(), 1);
-}
-
-fn findings_of(path: &Path) -> Vec<Finding> {
-    let mut found = Findings(Vec::new());
-    let recording = Recording {
-        path: path.to_owned(),
-        pace: Pace::Realtime,
-        at_end: AtEnd::Stop,
-        fps: None,
-        rate_hz: None,
-        timestamp: None,
-    };
-    recording::check("source", &recording, &mut found);
-    found.0
+    let pipe = folder.path().join("a.wav");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = pipe.display();
+    let source = format!("[pipelines.p]\nmodel = \"m\"\nsource = {{ kind = \"recording\", path = \"{pipe}\" }}\n");
+    assert_eq!(said(&source), [format!("pipelines.p.source.path: is {pipe}, which is no regular file")]);
+    let upload = format!("[upload]\nto = \"http\"\nurl = \"http://h/\"\ntoken_file = \"{pipe}\"\n");
+    assert_eq!(said(&upload), [format!("upload.token_file: is {pipe}, which is no regular file")]);
 }
