@@ -78,9 +78,9 @@ fn content_of_folder(path: &Path) -> Result<Content, String> {
     let unusable = |error: std::io::Error| cannot_use(path, "a folder that inferd may list", &error);
     for entry in fs::read_dir(path).map_err(unusable)? {
         let name = entry.map_err(unusable)?.file_name();
-        match Format::of_file(&name.to_string_lossy()) {
-            Some(Format::Jpeg | Format::Png | Format::Bmp | Format::Npy) => return Ok(Content::Frames),
-            Some(_) | None => {}
+        let format = Format::of_file(&name.to_string_lossy());
+        if matches!(format, Some(Format::Jpeg | Format::Png | Format::Bmp | Format::Npy)) {
+            return Ok(Content::Frames);
         }
     }
     Err(format!("is {}, a folder without a .jpg, .png, .bmp or .npy file", path.display()))
