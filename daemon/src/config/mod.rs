@@ -1,7 +1,17 @@
 //! The configuration as the rooms receive it: one struct a room, every value checked, every default and unit here.
 //!
+//! [`load`] is the way in: `layers` reads files and environment, the config crate merges them, serde types them, `check`
+//! holds every value against what is documented on the fields. [`watch`] says when to load again.
+//!
 //! Keys are `snake_case` in TOML; `INFERD__SECTION__KEY` in the environment overrides. `config/inferd.toml` lists every key
 //! with its default, and a test holds it against these structs.
+
+mod check;
+mod layers;
+mod load;
+mod pipeline;
+mod problem;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,10 +19,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use inferd_core::Name;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use load::load;
+pub use pipeline::{AtEnd, Pace, Pipeline, Recording, Sampling, Source, Strategy};
+pub use problem::{ConfigProblem, Place, describe};
+pub use watch::{WatchError, watch};
 
 /// Everything.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Folders and identity.
@@ -36,14 +51,14 @@ pub struct Config {
 }
 
 /// Folders and identity.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Service {
-    /// Models and samples; must outlive a reboot. Default `/var/lib/inferd`.
+    /// Models and samples; an absolute path that outlives a reboot. Default `/var/lib/inferd`.
     pub state_dir: PathBuf,
-    /// Sockets; may be lost at a reboot. Default `/run/inferd`.
+    /// Sockets; an absolute path of at most 93 bytes that may be lost at a reboot. Default `/run/inferd`.
     pub runtime_dir: PathBuf,
-    /// Names this device in samples, 1 to 128 characters. Default: the host's name.
+    /// Names this device in samples, 1 to 128 of `a-z A-Z 0-9 - _ . :`. Default: the host's name.
     pub device_id: Option<String>,
 }
 
@@ -54,7 +69,7 @@ impl Default for Service {
 }
 
 /// D-Bus.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bus {
     /// Which bus to serve on. Default `system`.
@@ -62,7 +77,7 @@ pub struct Bus {
 }
 
 /// Which bus to serve on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BusChoice {
     /// The machine's bus.
@@ -75,12 +90,13 @@ pub enum BusChoice {
 }
 
 /// The metrics endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
     /// Serve it at all. Default `true`.
     pub enabled: bool,
     /// Address and port. Port 0 takes a free one, which the log names. Default `127.0.0.1:9469`.
+    #[serde(deserialize_with = "address_and_port")]
     pub listen: SocketAddr,
 }
 
@@ -90,8 +106,17 @@ impl Default for Metrics {
     }
 }
 
+fn address_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "is \"{text}\"; an IP address and a port as in \"127.0.0.1:9469\" is expected"
+        ))
+    })
+}
+
 /// Runner processes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runner {
     /// The program. Default `/usr/libexec/inferd/inferd-runner`; where that is absent, `inferd-runner` beside `inferd`.
@@ -122,7 +147,7 @@ impl Default for Runner {
 }
 
 /// What to do where the kernel cannot confine a runner fully.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SandboxPolicy {
     /// Refuse to serve.
@@ -133,7 +158,7 @@ pub enum SandboxPolicy {
 }
 
 /// The model store.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Models {
     /// Install bundles that appear in `<state_dir>/incoming`. Default `true`.
@@ -151,7 +176,7 @@ impl Default for Models {
 }
 
 /// The queue of samples on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spool {
     /// Most bytes on disk, temporary files counted, 1 MiB to 1 TiB. Default 256 MiB.
@@ -167,7 +192,7 @@ impl Default for Spool {
 }
 
 /// Where samples go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Upload {
     /// The kind of destination. Default `none`: samples stay in the spool.
@@ -201,7 +226,7 @@ impl Default for Upload {
 }
 
 /// The kind of destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Destination {
     /// Samples stay in the spool.
@@ -214,7 +239,7 @@ pub enum Destination {
 }
 
 /// Where outcomes go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sinks {
     /// JSON lines to standard output. Default `false`.
@@ -227,120 +252,6 @@ impl Default for Sinks {
     fn default() -> Self {
         Self { stdout: false, socket: true }
     }
-}
-
-/// A source, a model and what to do with outcomes.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pipeline {
-    /// The model's name.
-    pub model: Name,
-    /// Start it with the service. Default `true`.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    /// Where frames come from.
-    pub source: Source,
-    /// Instead of the manifest's `decision.threshold`.
-    #[serde(default)]
-    pub threshold: Option<f32>,
-    /// Instead of the manifest's `decision.margin`.
-    #[serde(default)]
-    pub margin: Option<f32>,
-    /// Which windows to keep.
-    #[serde(default)]
-    pub sampling: Sampling,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Where frames come from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Source {
-    /// Files.
-    Recording(Recording),
-}
-
-/// A recording, played.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recording {
-    /// A folder of images or `.npy` tensors (in the order of their names), or a `.mjpeg`, `.y4m`, `.wav`, `.csv` or `.npy` file.
-    pub path: PathBuf,
-    /// How fast. Default `realtime`.
-    #[serde(default)]
-    pub pace: Pace,
-    /// What happens after the last frame. Default `stop`.
-    #[serde(default)]
-    pub at_end: AtEnd,
-    /// Frames per second of images and tensors, 0.001 to 1000. Default: a Y4M's own, else 10.
-    #[serde(default)]
-    pub fps: Option<f64>,
-    /// Rows per second of a CSV that has no timestamp column, 0.001 to 100000.
-    #[serde(default)]
-    pub rate_hz: Option<f64>,
-    /// The CSV column with seconds. Default `t`, where there is one and `rate_hz` is not given.
-    #[serde(default)]
-    pub timestamp: Option<String>,
-}
-
-/// How fast a recording is played.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pace {
-    /// At its own pace; waits for the model rather than drop a window.
-    #[default]
-    Realtime,
-    /// As fast as the model takes it.
-    Fast,
-    /// At its own pace like a device: what the model cannot take in time is dropped, newest kept, and counted.
-    Live,
-}
-
-/// What happens after the last frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AtEnd {
-    /// The pipeline is finished.
-    #[default]
-    Stop,
-    /// It starts over; the stream goes on without a seam.
-    Loop,
-}
-
-/// Which windows to keep for retraining.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sampling {
-    /// How uncertainty is measured. Default `none`: nothing is kept.
-    pub strategy: Strategy,
-    /// Keep a window when its uncertainty is above this, 0 to 1. Default 0.4.
-    pub above: f32,
-    /// Most samples a minute, over any minute, 0.01 to 6000. Default 6.
-    pub per_minute: f32,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { strategy: Strategy::None, above: 0.4, per_minute: 6.0 }
-    }
-}
-
-/// How uncertainty is measured; each gives 0 (sure) to 1 (no idea). Settles, Active Learning Literature Survey (2009), 3.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Nothing is kept.
-    #[default]
-    None,
-    /// `1 - p1`
-    LeastConfidence,
-    /// `1 - (p1 - p2)`
-    Margin,
-    /// `-sum(p ln p) / ln(classes)`
-    Entropy,
 }
 
 impl Runner {
@@ -376,3 +287,6 @@ impl Service {
         self.runtime_dir.join("outcomes.sock")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+use crate::config::load;
+use crate::config::tests::folder_with;
+
+/// What is said about `text`, whose `DIR` is a folder with recordings, without that folder's name.
+fn said(text: &str) -> Vec<String> {
+    let recordings = [
+        ("belt/1.jpg", "x"),
+        ("empty/notes.txt", "x"),
+        ("a.wav", "x"),
+        ("a.csv", "x"),
+        ("a.mp4", "x"),
+        ("script", "x"),
+    ];
+    let (folder, base) = folder_with(&recordings);
+    let name = folder.path().display().to_string();
+    crate::config::tests::host_write(&base, &text.replace("DIR", &name));
+    match load(&base, std::iter::empty()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.key, problem.message).replace(&name, "DIR"))
+            .collect(),
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    let cases = [
+        ("service.state_dir = \"var\"", "service.state_dir: is \"var\"; a path that begins with / is expected"),
+        ("service.runtime_dir = \"run\"", "service.runtime_dir: is \"run\"; a path that begins with / is expected"),
+        (
+            "service.device_id = \"a b\"",
+            "service.device_id: is \"a b\"; 1 to 128 of a-z, A-Z, 0-9, -, _, . and : are expected",
+        ),
+        (
+            "service.device_id = \"\"",
+            "service.device_id: is \"\"; 1 to 128 of a-z, A-Z, 0-9, -, _, . and : are expected",
+        ),
+        (
+            "runner.memory_max_bytes = 1000",
+            "runner.memory_max_bytes: is 1000; 67108864 to 68719476736 bytes (64 MiB to 64 GiB) is expected",
+        ),
+        ("runner.threads = 0", "runner.threads: is 0; 1 to 64 is expected"),
+        ("runner.start_timeout_ms = 99", "runner.start_timeout_ms: is 99; 100 to 600000 ms is expected"),
+        ("runner.deadline_ms = 600001", "runner.deadline_ms: is 600001; 10 to 600000 ms is expected"),
+        ("runner.program = \"DIR/script\"", "runner.program: is DIR/script, which is no program that can be run"),
+        (
+            "runner.program = \"DIR/absent\"",
+            "runner.program: is DIR/absent, which cannot be used (No such file or directory (os error 2)); a program is expected",
+        ),
+        (
+            "models.max_bundle_bytes = 1",
+            "models.max_bundle_bytes: is 1; 1048576 to 17179869184 bytes (1 MiB to 16 GiB) is expected",
+        ),
+        ("spool.max_bytes = 1", "spool.max_bytes: is 1; 1048576 to 1099511627776 bytes (1 MiB to 1 TiB) is expected"),
+        ("spool.max_samples = 1000001", "spool.max_samples: is 1000001; 1 to 1000000 is expected"),
+        ("upload.timeout_ms = 1", "upload.timeout_ms: is 1; 100 to 600000 ms is expected"),
+        (
+            "upload.backoff_first_ms = 3600001\nupload.backoff_max_ms = 3600001",
+            "upload.backoff_first_ms: is 3600001; 10 to 3600000 ms is expected",
+        ),
+        (
+            "upload.backoff_max_ms = 999",
+            "upload.backoff_max_ms: is 999; 1000 to 86400000 ms (from `backoff_first_ms`) is expected",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(said(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_runtime_folder_leaves_room_for_the_socket_in_its_path() {
+    let path = |bytes: usize| format!("service.runtime_dir = \"/{}\"", "r".repeat(bytes - 1));
+    assert!(said(&path(93)).is_empty());
+    assert_eq!(
+        said(&path(94)),
+        ["service.runtime_dir: is too long for the path of a socket; at most 93 bytes are expected"]
+    );
+}
+
+#[test]
+fn an_upload_has_what_its_kind_needs_and_no_more() {
+    let cases = [
+        ("to = \"directory\"", "upload.directory: is missing: `to = \"directory\"` needs an existing folder"),
+        ("to = \"directory\"\ndirectory = \"DIR/a.wav\"", "upload.directory: is DIR/a.wav, which is no folder"),
+        (
+            "to = \"directory\"\ndirectory = \"DIR/absent\"",
+            "upload.directory: is DIR/absent, which cannot be used (No such file or directory (os error 2)); an existing folder is expected",
+        ),
+        (
+            "to = \"http\"",
+            "upload.url: is missing: `to = \"http\"` needs an address that begins with http:// or https://",
+        ),
+        (
+            "to = \"http\"\nurl = \"ftp://host/x\"",
+            "upload.url: is \"ftp://host/x\"; an address that begins with http:// or https:// is expected",
+        ),
+        (
+            "to = \"http\"\nurl = \"host/x\"",
+            "upload.url: is \"host/x\"; an address that begins with http:// or https:// is expected",
+        ),
+        (
+            "to = \"http\"\nurl = \"http://h/\"\ntoken_file = \"DIR/absent\"",
+            "upload.token_file: is DIR/absent, which cannot be used (No such file or directory (os error 2)); a readable file is expected",
+        ),
+        ("url = \"http://h/\"", "upload.url: has a meaning only with `to = \"http\"`; remove it or set that"),
+        (
+            "directory = \"DIR\"",
+            "upload.directory: has a meaning only with `to = \"directory\"`; remove it or set that",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(said(&format!("[upload]\n{text}")), [expected], "{text}");
+    }
+    assert!(said("[upload]\nto = \"directory\"\ndirectory = \"DIR\"").is_empty());
+    assert!(said("[upload]\nto = \"http\"\nurl = \"https://h/x\"\ntoken_file = \"DIR/script\"").is_empty());
+}
+
+#[test]
+fn a_recording_is_there_and_its_keys_fit_it() {
+    let cases = [
+        ("path = \"DIR/belt\"\nfps = -1", "fps: is -1; 0.001 to 1000 frames a second is expected"),
+        ("path = \"DIR/belt\"\nfps = nan", "fps: is NaN; 0.001 to 1000 frames a second is expected"),
+        ("path = \"DIR/a.csv\"\nrate_hz = 0", "rate_hz: is 0; 0.001 to 100000 rows a second is expected"),
+        (
+            "path = \"DIR/a.csv\"\nrate_hz = 9\ntimestamp = \"t\"",
+            "timestamp: stands beside `rate_hz`; one of them is expected",
+        ),
+        ("path = \"DIR/a.csv\"\ntimestamp = \"\"", "timestamp: is empty; the name of a column is expected"),
+        ("path = \"DIR/a.wav\"\nfps = 5", "fps: does not fit DIR/a.wav: it is for images and tensors; remove it"),
+        ("path = \"DIR/belt\"\nrate_hz = 5", "rate_hz: does not fit DIR/belt: it is for a CSV file; remove it"),
+        (
+            "path = \"DIR/a.wav\"\ntimestamp = \"t\"",
+            "timestamp: does not fit DIR/a.wav: it is for a CSV file; remove it",
+        ),
+        (
+            "path = \"DIR/a.mp4\"",
+            "path: is DIR/a.mp4; a folder of images or tensors, or a .mjpeg, .y4m, .wav, .csv or .npy file is expected",
+        ),
+        ("path = \"DIR/empty\"", "path: is DIR/empty, a folder without a .jpg, .png, .bmp or .npy file"),
+        (
+            "path = \"DIR/absent\"",
+            "path: is DIR/absent, which cannot be used (No such file or directory (os error 2)); an existing recording that inferd may read is expected",
+        ),
+    ];
+    for (text, expected) in cases {
+        let text = format!("[pipelines.p]\nmodel = \"m\"\n[pipelines.p.source]\nkind = \"recording\"\n{text}");
+        assert_eq!(said(&text), [format!("pipelines.p.source.{expected}")], "{text}");
+    }
+}
+
+#[test]
+fn a_pipelines_numbers_lie_in_their_ranges() {
+    let cases = [
+        ("threshold = inf", "threshold: is inf; a finite number is expected"),
+        ("margin = 2", "margin: is 2; 0 to 1 is expected"),
+        ("sampling.above = 1.5", "sampling.above: is 1.5; 0 to 1 is expected"),
+        ("sampling.per_minute = 0", "sampling.per_minute: is 0; 0.01 to 6000 samples a minute is expected"),
+    ];
+    for (text, expected) in cases {
+        let text =
+            format!("[pipelines.p]\nmodel = \"m\"\nsource = {{ kind = \"recording\", path = \"DIR/belt\" }}\n{text}");
+        assert_eq!(said(&text), [format!("pipelines.p.{expected}")], "{text}");
+    }
+}
+
+#[test]
+fn two_pipelines_may_share_a_model() {
+    let pipeline = |name| {
+        format!(
+            "[pipelines.{name}]\nmodel = \"m\"\nsource = {{ kind = \"recording\", path = \"DIR/belt\", fps = 5 }}\n"
+        )
+    };
+    assert!(said(&(pipeline("left") + &pipeline("right"))).is_empty());
+}
+
+#[test]
+fn pipes_are_refused_instead_of_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("a.wav");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = pipe.display();
+    let source = format!("[pipelines.p]\nmodel = \"m\"\nsource = {{ kind = \"recording\", path = \"{pipe}\" }}\n");
+    assert_eq!(said(&source), [format!("pipelines.p.source.path: is {pipe}, which is no regular file")]);
+    let upload = format!("[upload]\nto = \"http\"\nurl = \"http://h/\"\ntoken_file = \"{pipe}\"\n");
+    assert_eq!(said(&upload), [format!("upload.token_file: is {pipe}, which is no regular file")]);
+}

@@ -1,0 +1,140 @@
+//! From files and the environment to a checked [`Config`].
+//!
+//! Invariants:
+//! - What is returned is whole and holds to every range documented on the fields; or every problem found is returned.
+//! - A problem is reported once: what follows from one that is reported already is left out.
+
+use std::path::Path;
+
+use serde_path_to_error::Segment;
+use toml::{Table, Value};
+
+use super::layers::{Layers, value_at};
+use super::problem::{ConfigProblem, explain};
+use super::{Config, check};
+
+/// Problems of type after which no more are looked for.
+const MAX_PROBLEMS: usize = 64;
+
+/// Reads the base file, `conf.d/*.toml` beside it and the environment, later ones winning key by key, and checks the
+/// whole. `environment` is usually [`std::env::vars`]; a variable `INFERD__SECTION__KEY` sets `section.key`.
+///
+/// # Errors
+/// Everything found wrong, each problem with its file and line or its variable.
+pub fn load(file: &Path, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Vec<ConfigProblem>> {
+    let layers = Layers::read(file, environment)?;
+    let merged = layers.merge().map_err(|problem| vec![problem])?;
+    let (config, mut problems) = Typing::new(&layers, merged).run();
+    if let Some(config) = &config {
+        let sections: Vec<String> = problems.iter().map(|problem| section(&problem.key)).collect();
+        for finding in check::check(config) {
+            // A section with a key of the wrong type was checked without that key: what is found there may be wrong.
+            if !sections.contains(&section(&finding.key)) {
+                problems.push(problem(&layers, finding.key, finding.message));
+            }
+        }
+    }
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(problems),
+    }
+}
+
+fn problem(layers: &Layers, key: String, message: String) -> ConfigProblem {
+    ConfigProblem { place: layers.place_of(&key), key, message }
+}
+
+/// `upload.url` belongs to `upload`, `pipelines.belt.source.fps` to `pipelines.belt`.
+fn section(key: &str) -> String {
+    let depth = if key.starts_with("pipelines.") { 2 } else { 1 };
+    key.split('.').take(depth).collect::<Vec<_>>().join(".")
+}
+
+/// Serde stops at the first problem: each one is noted, what it concerns is taken out, and the rest is read again.
+struct Typing<'a> {
+    layers: &'a Layers,
+    table: Table,
+    removed: Vec<String>,
+    problems: Vec<ConfigProblem>,
+}
+
+impl<'a> Typing<'a> {
+    fn new(layers: &'a Layers, table: Table) -> Self {
+        Self { layers, table, removed: Vec::new(), problems: Vec::new() }
+    }
+
+    /// The configuration without what is wrong, if any is left to read, and what is wrong.
+    fn run(mut self) -> (Option<Config>, Vec<ConfigProblem>) {
+        while self.problems.len() < MAX_PROBLEMS {
+            match serde_path_to_error::deserialize::<_, Config>(self.table.clone()) {
+                Ok(config) => return (Some(config), self.problems),
+                Err(error) => {
+                    let parts = key_parts(error.path());
+                    let message = error.into_inner().message().to_owned();
+                    if !self.is_text_after_all(&parts, &message) && !self.note(&parts, &message) {
+                        break;
+                    }
+                }
+            }
+        }
+        (None, self.problems)
+    }
+
+    /// A variable whose text looks like a number (`INFERD__SERVICE__DEVICE_ID=7`) is a text where a text is expected.
+    fn is_text_after_all(&mut self, parts: &[String], message: &str) -> bool {
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let found = value_at(&self.table, &parts).is_some_and(|value| !value.is_str());
+        let text = self.layers.variable_text(&parts.join(".")).filter(|_| found && message.ends_with("string"));
+        let (Some(text), Some((last, tables))) = (text, parts.split_last()) else { return false };
+        let table = tables.iter().try_fold(&mut self.table, |table, part| table.get_mut(*part)?.as_table_mut());
+        table.is_some_and(|table| table.insert((*last).to_owned(), Value::String(text.to_owned())).is_some())
+    }
+
+    /// Notes a problem and takes out what it concerns; `false` where nothing can be taken out.
+    fn note(&mut self, parts: &[String], message: &str) -> bool {
+        let key = parts.join(".");
+        match message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+            Some((field, _)) => {
+                let missing = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
+                // What was taken out for another problem is not missing.
+                if !self.removed.contains(&missing) {
+                    self.problems.push(problem(self.layers, missing, "is missing, and has no default".into()));
+                }
+            }
+            None => {
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let message = explain(message, value_at(&self.table, &parts));
+                self.problems.push(problem(self.layers, key, message));
+            }
+        }
+        self.remove(parts)
+    }
+
+    /// Removes the innermost value on a path that exists.
+    fn remove(&mut self, parts: &[String]) -> bool {
+        (1..=parts.len()).rev().any(|depth| {
+            let (Some((last, tables)), key) = (parts[..depth].split_last(), parts[..depth].join(".")) else {
+                return false;
+            };
+            let table = tables.iter().try_fold(&mut self.table, |table, part| table.get_mut(part)?.as_table_mut());
+            let gone = table.is_some_and(|table| table.remove(last).is_some());
+            if gone {
+                self.removed.push(key);
+            }
+            gone
+        })
+    }
+}
+
+fn key_parts(path: &serde_path_to_error::Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
