@@ -188,7 +188,7 @@ pub(super) fn state() -> State {
 fn model() -> Model {
     let version = InstalledVersion {
         version: "1.0.0".parse().unwrap(),
-        digest: Digest::of(b"manifest"),
+        digest: Digest::from_bytes([7; 32]),
         description: "Scratches on a belt".into(),
         kind: "image",
         task: "classification",
