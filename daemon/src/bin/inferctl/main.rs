@@ -1,3 +1,75 @@
-//! inferctl
+//! inferctl: shows what inferd does and tells it what to do, over D-Bus.
+//!
+//! Invariants:
+//! - Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
+//! - With `--json`, standard output holds JSON of a stable shape (docs/inferctl.md) and nothing else; what is meant for
+//!   people only goes to standard error.
+//! - A reader that goes away (`inferctl watch | head`) ends the program quietly.
+#![allow(clippy::print_stdout, reason = "standard output is what this program is for; only `output` writes to it")]
 
-fn main() {}
+mod cli;
+mod client;
+mod failure;
+mod figures;
+mod job;
+mod models;
+mod output;
+mod pipelines;
+mod samples;
+mod service;
+mod status;
+mod view;
+mod watch;
+
+#[cfg(test)]
+mod fixture;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use client::Client;
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))
+        .and_then(|runtime| runtime.block_on(run(cli, &output)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let command = match cli.command {
+        // Needs no daemon.
+        Command::Watch(what) => return watch::watch(&what, output).await,
+        command => command,
+    };
+    let client = Client::connect(cli.bus).await?;
+    match command {
+        Command::Status => status::show(&client, output).await,
+        Command::Models => models::list(&client, output).await,
+        Command::Install(what) => models::install(&client, output, what).await,
+        Command::Activate(what) => models::activate(&client, output, what).await,
+        Command::Rollback(what) => models::rollback(&client, output, what).await,
+        Command::Remove(what) => models::remove(&client, output, &what).await,
+        Command::Pipelines => pipelines::list(&client, output).await,
+        Command::Start(what) => pipelines::start(&client, output, &what.name).await,
+        Command::Stop(what) => pipelines::stop(&client, output, &what.name).await,
+        Command::Capture(what) => pipelines::capture(&client, output, &what).await,
+        Command::Samples(what) => samples::samples(&client, output, &what).await,
+        Command::Reload => service::reload(&client, output).await,
+        Command::Watch(_) => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use inferd_core::Name;
+use semver::Version;
+
+const AFTER: &str = "\
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
+Environment: INFERD_BUS (as --bus), INFERD_OUTCOMES_SOCKET (as watch --socket), NO_COLOR (no colours).";
+
+/// Show what inferd does, and tell it what to do
+#[derive(Debug, Parser)]
+#[command(name = "inferctl", version, after_help = AFTER, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The bus on which inferd is
+    #[arg(long, global = true, value_enum, default_value_t = BusKind::System, env = "INFERD_BUS", value_name = "BUS")]
+    pub(crate) bus: BusKind,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The bus on which inferd is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BusKind {
+    /// The machine's bus: the installed service
+    System,
+    /// The user's bus: an inferd started by hand
+    Session,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What runs, how fast, and what is wrong
+    Status,
+    /// List models and their versions
+    Models,
+    /// Install a bundle
+    Install(Install),
+    /// Make an installed version the one that serves
+    Activate(Activate),
+    /// Go back to the version before
+    Rollback(Rollback),
+    /// Delete a version that is neither active nor previous
+    Remove(OneVersion),
+    /// List pipelines
+    Pipelines,
+    /// Start a pipeline
+    Start(Pipeline),
+    /// Stop a pipeline
+    Stop(Pipeline),
+    /// Keep the next windows of a pipeline as samples
+    Capture(Capture),
+    /// Show outcomes as they come
+    Watch(Watch),
+    /// List the samples that wait to be uploaded, send or delete them
+    Samples(Samples),
+    /// Read the configuration again
+    Reload,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Install {
+    /// The bundle (.inferd)
+    pub(crate) file: PathBuf,
+    /// Make it the active version afterwards
+    #[arg(long)]
+    pub(crate) activate: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Wait {
+    /// Begin the job and do not wait for its end
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneVersion {
+    /// The model
+    pub(crate) name: Name,
+    /// The version, as in `inferctl models`
+    pub(crate) version: Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Activate {
+    #[command(flatten)]
+    pub(crate) what: OneVersion,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The model
+    pub(crate) name: Name,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pipeline {
+    /// The pipeline
+    pub(crate) name: Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Capture {
+    /// The pipeline
+    pub(crate) name: Name,
+    /// How many windows
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Only this pipeline
+    pub(crate) pipeline: Option<Name>,
+    /// End after so many outcomes
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Where inferd serves outcomes
+    #[arg(long, env = "INFERD_OUTCOMES_SOCKET", default_value = "/run/inferd/outcomes.sock", value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Samples {
+    /// Try all uploads now
+    #[arg(long, conflicts_with = "discard")]
+    pub(crate) flush: bool,
+    /// Delete a sample that was not uploaded
+    #[arg(long, value_name = "ID")]
+    pub(crate) discard: Option<String>,
+}

@@ -1,0 +1,129 @@
+//! `org.inferd1.Pipeline` at `/org/inferd1/pipeline/NAME`.
+
+use inferd_core::Name;
+use zbus::message::Header;
+use zbus::{Connection, Variant, interface};
+
+use super::Dictionary;
+use crate::bus::access::Access;
+use crate::bus::authority::Action;
+use crate::bus::error::Refused;
+use crate::control::Command;
+use crate::control::state::{Counts, Pipeline};
+
+pub(in crate::bus) struct PipelineObject {
+    pub(in crate::bus) access: Access,
+    pub(in crate::bus) name: Name,
+}
+
+/// A source, a model and what becomes of its windows.
+#[interface(name = "org.inferd1.Pipeline")]
+impl PipelineObject {
+    /// Starts it where it is stopped, finished or failed.
+    async fn start(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Refused> {
+        self.access.permit(connection, &call, Action::ControlPipeline).await?;
+        self.access.run(Command::StartPipeline(self.name.clone())).await
+    }
+
+    /// Stops it; windows that are under way are served first.
+    async fn stop(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Refused> {
+        self.access.permit(connection, &call, Action::ControlPipeline).await?;
+        self.access.run(Command::StopPipeline(self.name.clone())).await
+    }
+
+    /// Keeps the next windows, 1 to 1000, as samples, whatever the model says of them.
+    async fn capture(
+        &self,
+        count: u32,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Refused> {
+        self.access.permit(connection, &call, Action::Capture).await?;
+        self.access.run(Command::Capture { pipeline: self.name.clone(), count }).await
+    }
+
+    /// `stopped`, `waiting`, `starting`, `running`, `finished` or `failed`.
+    #[zbus(property)]
+    fn state(&self) -> &'static str {
+        self.read(|pipeline| pipeline.state.word())
+    }
+
+    /// Why it waits or has failed; empty otherwise.
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.read(|pipeline| pipeline.reason.clone())
+    }
+
+    /// The model's name.
+    #[zbus(property)]
+    fn model(&self) -> String {
+        self.read(|pipeline| pipeline.model.to_string())
+    }
+
+    /// The version that serves; empty while none does.
+    #[zbus(property)]
+    fn active_version(&self) -> String {
+        self.read(|pipeline| pipeline.version.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// The source in a line.
+    #[zbus(property)]
+    fn source(&self) -> String {
+        self.read(|pipeline| pipeline.source.clone())
+    }
+
+    /// Figures since it was started: `frames`, `dropped`, `windows`, `events`, `uncertain`, `failed`,
+    /// `runner_restarts` (t); over the last moments `per_second`, `latency_p50_ms`, `latency_p99_ms` (d). A change is
+    /// told at most once a second.
+    #[zbus(property)]
+    fn counts(&self) -> Dictionary {
+        self.read(|pipeline| counts_entry(pipeline.counts))
+    }
+
+    /// The runner's process id; 0 while there is none.
+    #[zbus(property)]
+    fn runner_pid(&self) -> u32 {
+        self.read(|pipeline| pipeline.runner_pid)
+    }
+
+    /// How far the runner is confined: `full`, `partial`, `none`; empty while there is no runner.
+    #[zbus(property)]
+    fn sandbox(&self) -> String {
+        self.read(|pipeline| pipeline.sandbox.clone())
+    }
+
+    /// The backend that computes; empty while there is no runner.
+    #[zbus(property)]
+    fn backend(&self) -> String {
+        self.read(|pipeline| pipeline.backend.clone())
+    }
+}
+
+impl PipelineObject {
+    fn read<T: Default>(&self, value: impl FnOnce(&Pipeline) -> T) -> T {
+        self.access.state().pipelines.get(&self.name).map(value).unwrap_or_default()
+    }
+}
+
+fn counts_entry(counts: Counts) -> Dictionary {
+    Dictionary::from([
+        ("frames", Variant::from(counts.frames)),
+        ("dropped", counts.dropped.into()),
+        ("windows", counts.windows.into()),
+        ("events", counts.events.into()),
+        ("uncertain", counts.uncertain.into()),
+        ("failed", counts.failed.into()),
+        ("runner_restarts", counts.runner_restarts.into()),
+        ("per_second", counts.per_second.into()),
+        ("latency_p50_ms", counts.latency_p50_ms.into()),
+        ("latency_p99_ms", counts.latency_p99_ms.into()),
+    ])
+}

@@ -1,0 +1,141 @@
+//! On a bus of the system's kind. Callers without authority are real processes of another user.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command as Process;
+use tokio::sync::mpsc;
+use zbus::{Connection, OwnedVariant, interface};
+
+use super::rig::{Method, Rig};
+use crate::bus::authority::{Action, Authority};
+use crate::control::command::{Command, Done};
+
+const NOBODY: &str = "65534";
+const RELOAD: Method<'_> = Method("/org/inferd1", "Manager", "Reload");
+
+async fn rig() -> Rig {
+    Rig::start_on("system", Authority::polkit_within(Duration::from_secs(2))).await
+}
+
+/// `Reload` as nobody: what `dbus-send` prints. `None` where we may not become nobody.
+async fn reload_as_nobody(address: &str) -> Option<String> {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: callers without authority cannot be tried, for only root can become another user");
+        return None;
+    }
+    let output = Process::new("setpriv")
+        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "dbus-send", "--print-reply"])
+        .arg(format!("--bus={address}"))
+        .args(["--dest=org.inferd1", "/org/inferd1", "org.inferd1.Manager.Reload"])
+        .output()
+        .await
+        .expect("setpriv and dbus-send run");
+    Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A polkit that answers as told, on the same bus.
+struct Polkit {
+    answer: Option<(bool, bool)>,
+    asked: mpsc::Sender<(String, String, String, u32)>,
+}
+
+#[interface(name = "org.freedesktop.PolicyKit1.Authority")]
+impl Polkit {
+    #[expect(clippy::too_many_arguments, reason = "polkit's own signature")]
+    #[zbus(out_args("result"))]
+    async fn check_authorization(
+        &self,
+        subject: (String, HashMap<String, OwnedVariant>),
+        action: String,
+        _details: HashMap<String, String>,
+        flags: u32,
+        _cancellation: String,
+    ) -> ((bool, bool, HashMap<String, String>),) {
+        let name = <&str>::try_from(&subject.1["name"]).unwrap().to_owned();
+        self.asked.try_send((subject.0, name, action, flags)).unwrap();
+        match self.answer {
+            Some((allowed, challenge)) => ((allowed, challenge, HashMap::new()),),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn polkit(rig: &Rig, answer: Option<(bool, bool)>) -> (Connection, mpsc::Receiver<(String, String, String, u32)>) {
+    let (asked, questions) = mpsc::channel(16);
+    let connection = rig.bus.connect().await;
+    let path = "/org/freedesktop/PolicyKit1/Authority";
+    connection.object_server().at(path, Polkit { answer, asked }).await.unwrap();
+    connection.request_name("org.freedesktop.PolicyKit1").await.unwrap();
+    (connection, questions)
+}
+
+#[tokio::test]
+async fn root_and_the_daemons_own_user_need_no_polkit() {
+    let mut rig = rig().await;
+    let (_, outcome) = rig.call_answered(RELOAD, &(), Ok(Done::Now)).await;
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn another_user_changes_nothing_without_polkit() {
+    let mut rig = rig().await;
+    let Some(printed) = reload_as_nobody(&rig.bus.address).await else { return };
+    assert!(printed.contains("org.inferd1.Error.NotAuthorized"), "{printed}");
+    assert!(printed.contains("polkit is not there"), "{printed}");
+    assert!(rig.owner.was_asked_nothing());
+}
+
+#[tokio::test]
+async fn another_user_may_what_polkit_allows() {
+    let mut rig = rig().await;
+    let (_polkit, mut questions) = polkit(&rig, Some((true, false))).await;
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let (command, printed) = tokio::join!(rig.owner.answer(Ok(Done::Now)), reload_as_nobody(&rig.bus.address));
+    let Some(printed) = printed else { return };
+    assert!(matches!(command, Command::Reload) && printed.contains("method return"), "{printed}");
+    let (kind, name, action, flags) = questions.recv().await.unwrap();
+    assert_eq!((kind.as_str(), action.as_str(), flags), ("system-bus-name", "org.inferd1.reload", 0));
+    assert!(name.starts_with(':'), "{name}");
+}
+
+#[tokio::test]
+async fn no_is_no_and_a_password_that_nobody_can_type_is_no() {
+    for (answer, words) in [((false, false), "polkit says no"), ((false, true), "wants a password")] {
+        let mut rig = rig().await;
+        let (_polkit, _questions) = polkit(&rig, Some(answer)).await;
+        let Some(printed) = reload_as_nobody(&rig.bus.address).await else { return };
+        assert!(printed.contains("NotAuthorized") && printed.contains(words), "{printed}");
+        assert!(rig.owner.was_asked_nothing());
+    }
+}
+
+#[tokio::test]
+async fn a_polkit_that_hangs_is_a_no_and_holds_up_nobody() {
+    let mut rig = rig().await;
+    let (_polkit, mut questions) = polkit(&rig, None).await;
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: only root can become another user");
+        return;
+    }
+    let begun = Instant::now();
+    let meanwhile = async {
+        questions.recv().await.unwrap();
+        let (_, outcome) = tokio::join!(rig.owner.answer(Ok(Done::Now)), RELOAD.call(&rig.client, &()));
+        outcome.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    };
+    let (printed, ()) = tokio::join!(reload_as_nobody(&rig.bus.address), meanwhile);
+    let printed = printed.unwrap();
+    assert!(printed.contains("NotAuthorized") && printed.contains("in time"), "{printed}");
+    assert!(rig.owner.was_asked_nothing());
+}
+
+#[test]
+fn each_action_has_an_id_of_its_own() {
+    let ids: std::collections::BTreeSet<_> = Action::ALL.iter().map(|action| action.id()).collect();
+    assert_eq!(ids.len(), Action::ALL.len());
+    assert!(ids.iter().all(|id| id.starts_with("org.inferd1.")));
+}

@@ -1,0 +1,204 @@
+use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use zbus::{Fd, Message, OwnedObjectPath, Variant};
+
+use super::rig::{Method, Outcome, Rig, control_errors, property};
+use crate::bus::authority::Authority;
+use crate::bus::{BusError, NAME, serve_on};
+use crate::control::command::{Command, Done, Origin};
+
+const MANAGER: &str = "/org/inferd1";
+const MODEL: &str = "/org/inferd1/model/belt_2dinspect";
+const PIPELINE: &str = "/org/inferd1/pipeline/belt";
+const JOB: &str = "/org/inferd1/job/1";
+const SPOOL: &str = "/org/inferd1/spool";
+
+type Options = HashMap<&'static str, Variant<'static>>;
+
+fn me() -> Origin {
+    Origin::User(nix::unistd::Uid::effective().as_raw())
+}
+
+async fn assert_becomes<B>(rig: &mut Rig, method: Method<'_>, body: &B, expected: Command)
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    let (command, outcome) = rig.call_answered(method, body, Ok(Done::Now)).await;
+    assert_eq!(format!("{command:?}"), format!("{expected:?}"));
+    outcome.expect("answered without error");
+}
+
+#[tokio::test]
+async fn every_method_becomes_its_command() {
+    let rig = &mut Rig::start().await;
+    let model = || "belt-inspect".parse().unwrap();
+    let pipeline = || "belt".parse().unwrap();
+    let version = || "1.1.0".parse().unwrap();
+    let none = Options::new();
+
+    assert_becomes(rig, Method(MANAGER, "Manager", "Reload"), &(), Command::Reload).await;
+    let activate = Command::Activate { model: model(), version: version(), origin: me() };
+    assert_becomes(rig, Method(MODEL, "Model", "Activate"), &("1.1.0", &none), activate).await;
+    let rollback = Command::Rollback { model: model(), origin: me() };
+    assert_becomes(rig, Method(MODEL, "Model", "Rollback"), &(&none,), rollback).await;
+    let remove = Command::Remove { model: model(), version: version(), origin: me() };
+    assert_becomes(rig, Method(MODEL, "Model", "Remove"), &"1.1.0", remove).await;
+    assert_becomes(rig, Method(PIPELINE, "Pipeline", "Start"), &(), Command::StartPipeline(pipeline())).await;
+    assert_becomes(rig, Method(PIPELINE, "Pipeline", "Stop"), &(), Command::StopPipeline(pipeline())).await;
+    let capture = Command::Capture { pipeline: pipeline(), count: 5 };
+    assert_becomes(rig, Method(PIPELINE, "Pipeline", "Capture"), &5_u32, capture).await;
+    assert_becomes(rig, Method(JOB, "Job", "Cancel"), &(), Command::CancelJob(1)).await;
+    assert_becomes(rig, Method(SPOOL, "Spool", "Flush"), &(), Command::FlushSpool).await;
+    assert_becomes(rig, Method(SPOOL, "Spool", "Discard"), &"s1", Command::DiscardSample("s1".into())).await;
+}
+
+#[tokio::test]
+async fn an_installed_bundle_arrives_open_at_its_start() {
+    let mut rig = Rig::start().await;
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"bundle").unwrap();
+    file.seek(SeekFrom::End(0)).unwrap();
+    let options = Options::from([("activate", true.into())]);
+    let body = (Fd::from(&file), options);
+    let (command, outcome) =
+        rig.call_answered(Method(MANAGER, "Manager", "InstallModel"), &body, Ok(Done::Now)).await;
+    let Command::Install { mut bundle, activate, origin } = command else { panic!("{command:?}") };
+    let mut content = String::new();
+    bundle.read_to_string(&mut content).unwrap();
+    assert_eq!((content.as_str(), activate, origin), ("bundle", true, me()));
+    outcome.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_is_an_object_before_its_path_is_told() {
+    let mut rig = Rig::start().await;
+    for number in 2..40 {
+        let state = rig.owner.state.clone();
+        let body = ("1.1.0", Options::new());
+        let call = Method(MODEL, "Model", "Activate").call(&rig.client, &body);
+        let owner = async {
+            rig.owner.answer(Ok(Done::Job(number))).await;
+            let running = super::rig::job(crate::control::state::JobState::Running);
+            state.send_modify(|state| drop(std::sync::Arc::make_mut(state).jobs.insert(number, running)));
+        };
+        let (outcome, ()) = tokio::join!(call, owner);
+        let path: OwnedObjectPath = outcome.unwrap().body().deserialize().unwrap();
+        assert_eq!(path.as_str(), format!("/org/inferd1/job/{number}"));
+        let state: String = property(&rig.client, path.as_str(), "Job", "State").await;
+        assert_eq!(state, "running");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_keeps_its_name_and_sentence() {
+    let mut rig = Rig::start().await;
+    for error in control_errors() {
+        let expected = (format!("org.inferd1.Error.{}", error.name()), error.to_string());
+        let (_, outcome) = rig.call_answered(Method(MANAGER, "Manager", "Reload"), &(), Err(error)).await;
+        assert_eq!(outcome.unwrap_err(), expected);
+    }
+}
+
+fn assert_invalid(outcome: Outcome, word: &str) {
+    let (name, sentence) = outcome.unwrap_err();
+    assert_eq!(name, "org.inferd1.Error.InvalidArgument");
+    assert!(sentence.contains(word), "{sentence}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_never_reaches_the_owner() {
+    let mut rig = Rig::start().await;
+    let (client, none) = (rig.client.clone(), Options::new());
+    let file = tempfile::tempfile().unwrap();
+    let (pipe, _end) = std::io::pipe().unwrap();
+    let install = Method(MANAGER, "Manager", "InstallModel");
+    let activate = Method(MODEL, "Model", "Activate");
+    let misspelt = Options::from([("actvate", true.into())]);
+    let mistyped = Options::from([("activate", "yes".into())]);
+
+    assert_invalid(install.call(&client, &(Fd::from(&file), misspelt.clone())).await, "actvate");
+    assert_invalid(install.call(&client, &(Fd::from(&file), mistyped)).await, "boolean");
+    assert_invalid(install.call(&client, &(Fd::from(&pipe), none.clone())).await, "regular file");
+    assert_invalid(activate.call(&client, &("1.1", none)).await, "1.1");
+    assert_invalid(activate.call(&client, &("1.1.0", misspelt)).await, "actvate");
+    assert!(rig.owner.was_asked_nothing());
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_told_who_has_the_name() {
+    let rig = Rig::start().await;
+    let (_owner, handle) = super::rig::Owner::new(super::rig::state());
+    let error = serve_on(rig.bus.connect().await, Authority::everyone(), handle).await.unwrap_err();
+    assert!(matches!(error, BusError::NameTaken { ref owner } if *owner == std::process::id().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn alive_tells_a_dead_bus_from_a_living_one() {
+    let rig = Rig::start().await;
+    rig.served.alive().await.unwrap();
+    drop(rig.bus);
+    assert!(rig.served.alive().await.is_err());
+}
+
+#[tokio::test]
+async fn the_name_is_free_once_the_bus_is_closed() {
+    let rig = Rig::start().await;
+    rig.served.close().await;
+    let owned: bool = rig
+        .client
+        .call_method(Some("org.freedesktop.DBus"), "/org/freedesktop/DBus", None::<&str>, "NameHasOwner", &NAME)
+        .await
+        .unwrap()
+        .body()
+        .deserialize()
+        .unwrap();
+    assert!(!owned);
+}
+
+/// Writes calls by the thousand and reads none of the replies.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_replies_hurts_nobody() {
+    let rig = Rig::start().await;
+    let path = rig.bus.address.split(['=', ',']).nth(1).unwrap();
+    let mut deaf = deaf_client(path).await;
+    let flood = async {
+        for _ in 0..20_000 {
+            let call = message(MANAGER, "org.freedesktop.DBus.Introspectable", "Introspect", NAME);
+            if deaf.write_all(&call).await.is_err() {
+                return;
+            }
+        }
+    };
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let asked = Instant::now();
+        let status: String = property(&rig.client, MANAGER, "Manager", "Status").await;
+        assert_eq!(status, "1 pipeline runs");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        rig.served.alive().await.unwrap();
+    };
+    // The flood may well be cut off by the bus, or stall: it ends when the others are done.
+    tokio::select! { () = async { flood.await; std::future::pending::<()>().await } => {}, () = others => {} }
+}
+
+async fn deaf_client(path: &str) -> tokio::net::UnixStream {
+    let mut stream = UnixStream::connect(path).unwrap();
+    let uid = hex::encode(nix::unistd::Uid::effective().to_string());
+    stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes()).unwrap();
+    let mut answer = [0; 256];
+    let length = stream.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"OK"));
+    stream.write_all(b"BEGIN\r\n").unwrap();
+    stream.write_all(&message("/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "org.freedesktop.DBus")).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    tokio::net::UnixStream::from_std(stream).unwrap()
+}
+
+fn message(path: &str, interface: &str, member: &str, destination: &str) -> Vec<u8> {
+    let call = Message::method_call(path, member).interface(interface).destination(destination).build(&()).unwrap();
+    call.data().to_vec()
+}
