@@ -10,6 +10,7 @@
 //! - Stopping serves what was begun: windows in flight come to their end first.
 
 mod control;
+mod figures;
 mod status;
 
 use std::os::fd::AsFd as _;
@@ -32,6 +33,7 @@ use crate::sampling::Sampler;
 use crate::spool::{Offered, Spool};
 pub use control::{Handle, Promoted};
 use control::{Inbox, Order};
+pub use figures::{Counts, PipelineState};
 pub use status::{Serving, Snapshot, Status};
 use status::Ended;
 
@@ -175,7 +177,13 @@ impl Pipeline {
         self.metrics.record(&outcome);
         self.status.record(&outcome, self.clock.now());
         if let Some(reason) = self.sampler.consider(&outcome) {
-            self.spool.offer(Offered::new(&outcome, reason, window.format, &self.channels, window.slot.bytes()));
+            self.spool.offer(Offered {
+                outcome: outcome.clone(),
+                reason,
+                format: window.format,
+                channels: Arc::clone(&self.channels),
+                bytes: window.slot.bytes().to_vec(),
+            });
         }
         self.publisher.send(&outcome);
     }

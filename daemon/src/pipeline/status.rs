@@ -10,7 +10,7 @@ use inferd_core::outcome::{Outcome, Verdict};
 use semver::Version;
 use tokio::sync::Notify;
 
-use crate::control::state::{Counts, PipelineState};
+use super::figures::{Counts, PipelineState};
 use crate::engine::{Engine, Health};
 use crate::host::clock::Tick;
 

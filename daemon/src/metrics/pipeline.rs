@@ -1,0 +1,275 @@
+//! The figures of one pipeline.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use inferd_core::outcome::{FailedStage, Outcome, Verdict};
+use inferd_core::{ModelId, Name};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
+
+use super::{Register, process, raise};
+use crate::engine::Restart;
+
+/// Seconds; from a microsecond (a small IMU model) to ten seconds (a deadline).
+const SECONDS: [f64; 18] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Shares of one.
+const SHARES: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99];
+
+/// The stages of a window, in order; `overhead` is what inferd adds to them.
+const STAGES: [&str; 5] = ["decode", "preprocess", "inference", "postprocess", "overhead"];
+
+pub(super) struct Families {
+    frames: IntCounterVec,
+    dropped: IntCounterVec,
+    windows: IntCounterVec,
+    failures: IntCounterVec,
+    stages: HistogramVec,
+    latency: HistogramVec,
+    confidence: HistogramVec,
+    restarts: IntCounterVec,
+    throttled: IntCounterVec,
+    state: IntGaugeVec,
+    model: IntGaugeVec,
+    resident: IntGaugeVec,
+    sandbox: IntGaugeVec,
+    /// Runners by pipeline, for figures that are read at a scrape.
+    runners: Mutex<HashMap<Name, Arc<AtomicU32>>>,
+}
+
+impl Families {
+    pub(super) fn register(with: &Register<'_>) -> Result<Self, prometheus::Error> {
+        let one = &["pipeline"][..];
+        Ok(Self {
+            frames: with.counters("inferd_frames_total", "Frames from the source.", one)?,
+            dropped: with.counters("inferd_frames_dropped_total", "Frames that were dropped, by reason.", &["pipeline", "reason"])?,
+            windows: with.counters("inferd_windows_total", "Windows with an outcome, by verdict.", &["pipeline", "verdict"])?,
+            failures: with.counters("inferd_window_failures_total", "Failed windows, by stage.", &["pipeline", "stage"])?,
+            stages: with.histograms("inferd_stage_seconds", "Time of a window in each stage; overhead is what inferd adds.", &["pipeline", "stage"], &SECONDS)?,
+            latency: with.histograms("inferd_window_latency_seconds", "From a frame being ready to its outcome.", one, &SECONDS)?,
+            confidence: with.histograms("inferd_confidence_ratio", "Confidence of the deciding class.", one, &SHARES)?,
+            restarts: with.counters("inferd_runner_restarts_total", "Runners that were replaced, by reason.", &["pipeline", "reason"])?,
+            throttled: with.counters("inferd_samples_throttled_total", "Uncertain windows that were over the sampling budget.", one)?,
+            state: with.gauges("inferd_pipeline_state", "1 for the state that the pipeline is in.", &["pipeline", "state"])?,
+            model: with.gauges("inferd_pipeline_model_info", "The version that serves, always 1.", &["pipeline", "model", "version", "digest"])?,
+            resident: with.gauges("inferd_runner_resident_bytes", "Resident memory of the runner.", one)?,
+            sandbox: with.gauges("inferd_runner_sandbox_info", "The sandbox that confines the runner, always 1.", &["pipeline", "level"])?,
+            runners: Mutex::default(),
+        })
+    }
+
+    pub(super) fn of(&self, name: &Name) -> PipelineMetrics {
+        let runner = Arc::new(AtomicU32::new(0));
+        self.runners.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&runner));
+        let pipeline = name.as_str();
+        PipelineMetrics {
+            runner,
+            name: name.clone(),
+            frames: Total::new(self.frames.with_label_values(&[pipeline])),
+            dropped: Total::new(self.dropped.with_label_values(&[pipeline, "queue-full"])),
+            windows: Verdict::ALL.map(|verdict| self.windows.with_label_values(&[pipeline, verdict.word()])),
+            failures: FailedStage::ALL.map(|stage| self.failures.with_label_values(&[pipeline, stage.word()])),
+            stages: STAGES.map(|stage| self.stages.with_label_values(&[pipeline, stage])),
+            latency: self.latency.with_label_values(&[pipeline]),
+            confidence: self.confidence.with_label_values(&[pipeline]),
+            restarts: Restart::ALL.map(|reason| self.restarts.with_label_values(&[pipeline, reason.word()])),
+            throttled: Total::new(self.throttled.with_label_values(&[pipeline])),
+            state: self.state.clone(),
+            model: self.model.clone(),
+            sandbox: self.sandbox.clone(),
+            shown: None,
+        }
+    }
+
+    pub(super) fn forget(&self, name: &Name) {
+        self.runners.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let pipeline = name.as_str();
+        // Each fails only where the series was never made.
+        let _ = self.frames.remove_label_values(&[pipeline]);
+        let _ = self.dropped.remove_label_values(&[pipeline, "queue-full"]);
+        let _ = self.latency.remove_label_values(&[pipeline]);
+        let _ = self.confidence.remove_label_values(&[pipeline]);
+        let _ = self.throttled.remove_label_values(&[pipeline]);
+        let _ = self.resident.remove_label_values(&[pipeline]);
+        for verdict in Verdict::ALL {
+            let _ = self.windows.remove_label_values(&[pipeline, verdict.word()]);
+        }
+        for stage in FailedStage::ALL {
+            let _ = self.failures.remove_label_values(&[pipeline, stage.word()]);
+        }
+        for stage in STAGES {
+            let _ = self.stages.remove_label_values(&[pipeline, stage]);
+        }
+        for reason in Restart::ALL {
+            let _ = self.restarts.remove_label_values(&[pipeline, reason.word()]);
+        }
+    }
+
+    pub(super) fn read_processes(&self) {
+        let runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, pid) in runners.iter() {
+            let pid = pid.load(Ordering::Relaxed);
+            let bytes = if pid == 0 { 0.0 } else { process::resident_bytes(pid) };
+            self.resident.with_label_values(&[name.as_str()]).set(whole(bytes));
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "bytes of a process are far below 2^53")]
+const fn whole(bytes: f64) -> i64 {
+    bytes as i64
+}
+
+/// The counters of one pipeline, written by its thread alone.
+pub struct PipelineMetrics {
+    name: Name,
+    runner: Arc<AtomicU32>,
+    frames: Total,
+    dropped: Total,
+    windows: [IntCounter; Verdict::ALL.len()],
+    failures: [IntCounter; FailedStage::ALL.len()],
+    stages: [Histogram; STAGES.len()],
+    latency: Histogram,
+    confidence: Histogram,
+    restarts: [IntCounter; Restart::ALL.len()],
+    throttled: Total,
+    state: IntGaugeVec,
+    model: IntGaugeVec,
+    sandbox: IntGaugeVec,
+    shown: Option<Shown>,
+}
+
+/// The info series that are at 1.
+#[derive(Clone, Debug, PartialEq)]
+struct Shown {
+    state: &'static str,
+    model: Option<ModelId>,
+    sandbox: Option<&'static str>,
+}
+
+/// A counter that follows a figure which is counted elsewhere and starts at zero with the pipeline.
+struct Total {
+    counter: IntCounter,
+    seen: u64,
+}
+
+impl Total {
+    const fn new(counter: IntCounter) -> Self {
+        Self { counter, seen: 0 }
+    }
+
+    fn follow(&mut self, count: u64) {
+        self.counter.inc_by(count.saturating_sub(self.seen));
+        self.seen = count;
+    }
+}
+
+impl PipelineMetrics {
+    /// Counts an outcome.
+    pub fn record(&self, outcome: &Outcome) {
+        self.windows[outcome.verdict as usize].inc();
+        self.latency.observe(seconds(outcome.latency_ns));
+        match &outcome.result {
+            Ok(inference) => {
+                let times = &inference.times;
+                let overhead_ns = outcome.latency_ns.saturating_sub(times.total_ns());
+                let all = [times.decode_ns, times.preprocess_ns, times.inference_ns, times.postprocess_ns, overhead_ns];
+                for (stage, ns) in self.stages.iter().zip(all) {
+                    stage.observe(seconds(ns));
+                }
+                if outcome.class.is_some() {
+                    self.confidence.observe(f64::from(outcome.confidence));
+                }
+            }
+            Err(failure) => self.failures[failure.stage as usize].inc(),
+        }
+    }
+
+    /// Frames and dropped frames since the pipeline was started.
+    pub fn frames(&mut self, accepted: u64, dropped: u64) {
+        self.frames.follow(accepted);
+        self.dropped.follow(dropped);
+    }
+
+    /// Windows over the sampling budget since the pipeline was started.
+    pub fn throttled(&mut self, count: u64) {
+        self.throttled.follow(count);
+    }
+
+    /// Counts a replaced runner.
+    pub fn restarted(&self, reason: Restart) {
+        self.restarts[reason as usize].inc();
+    }
+
+    /// Shows the state, and the version and sandbox of the runner with process id `runner_pid` (0: none).
+    pub fn show(&mut self, state: &'static str, model: Option<&ModelId>, sandbox: Option<&'static str>, runner_pid: u32) {
+        self.runner.store(runner_pid, Ordering::Relaxed);
+        let shown = Shown { state, model: model.cloned(), sandbox };
+        if self.shown.as_ref() == Some(&shown) {
+            return;
+        }
+        self.hide();
+        let pipeline = self.name.as_str();
+        self.state.with_label_values(&[pipeline, state]).set(1);
+        if let Some(model) = model {
+            let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
+            self.model.with_label_values(&labels).set(1);
+        }
+        if let Some(level) = sandbox {
+            self.sandbox.with_label_values(&[pipeline, level]).set(1);
+        }
+        self.shown = Some(shown);
+    }
+
+    fn hide(&mut self) {
+        let Some(shown) = self.shown.take() else { return };
+        let pipeline = self.name.as_str();
+        // Each fails only where the series was never made.
+        let _ = self.state.remove_label_values(&[pipeline, shown.state]);
+        if let Some(model) = shown.model {
+            let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
+            let _ = self.model.remove_label_values(&labels);
+        }
+        if let Some(level) = shown.sandbox {
+            let _ = self.sandbox.remove_label_values(&[pipeline, level]);
+        }
+    }
+}
+
+impl Drop for PipelineMetrics {
+    fn drop(&mut self) {
+        self.runner.store(0, Ordering::Relaxed);
+        self.hide();
+    }
+}
+
+impl fmt::Debug for PipelineMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PipelineMetrics({})", self.name)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of hours are exact in a double")]
+const fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_follow_without_counting_twice() {
+        let counter = IntCounter::new("a", "b").unwrap();
+        let mut total = Total::new(counter.clone());
+        total.follow(3);
+        total.follow(5);
+        assert_eq!(counter.get(), 5);
+        raise(&counter, 4);
+        assert_eq!(counter.get(), 5);
+    }
+}
