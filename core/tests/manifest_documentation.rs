@@ -7,7 +7,8 @@ use inferd_core::manifest::{Kind, Manifest};
 
 fn project_file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    assert!(path.is_file(), "{} is missing", path.display());
+    fs::read_to_string(&path).expect("a file of the project can be read")
 }
 
 fn examples(text: &str) -> Vec<&str> {
@@ -72,8 +73,9 @@ fn fields(text: &str) -> (&str, Vec<&str>) {
 
 /// The text under a heading, up to the next one.
 fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let start = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("docs/manifest.md lacks {heading}"));
-    let body = &text[start + heading.len() + 2..];
+    let body = text.split_once(&format!("\n{heading}\n")).map(|(_, body)| body);
+    assert!(body.is_some(), "docs/manifest.md lacks {heading}");
+    let body = body.unwrap_or_default();
     let end = ["\n## ", "\n### "].iter().filter_map(|next| body.find(next)).min().unwrap_or(body.len());
     &body[..end]
 }
