@@ -236,15 +236,21 @@ impl Uploads {
 
     async fn set_aside(&mut self, entry: &Arc<Entry>, reason: String) {
         self.tries = 0;
-        tracing::error!(sample = %entry.id, reason, "a sample can never be uploaded: it is moved to spool/quarantine");
+        match self.on_disk(entry, |spool, entry| spool.quarantine(&entry.id)).await {
+            // Dropped by the spool or discarded while it was under way: it was not damaged and no longer matters.
+            Ok(false) => return,
+            Ok(true) => {
+                tracing::error!(sample = %entry.id, reason, "a sample cannot be uploaded: now in spool/quarantine")
+            }
+            Err(error) => {
+                tracing::error!(sample = %entry.id, reason, error = chain(&error), "a refused sample cannot be moved");
+            }
+        }
         self.update(|status| {
             status.quarantined += 1;
             status.failed_attempts += 1;
             status.last_error = reason;
         });
-        if let Err(error) = self.on_disk(entry, |spool, entry| spool.quarantine(&entry.id)).await {
-            tracing::warn!(sample = %entry.id, error = chain(&error), "a refused sample cannot be moved");
-        }
     }
 
     fn failed(&mut self, entry: &Entry, reason: String) {
