@@ -9,6 +9,7 @@ use inferd_core::{Digest, ModelId};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::*;
 use crate::spool::{Offered, Reason, Why};
