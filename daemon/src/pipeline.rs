@@ -34,8 +34,8 @@ use crate::spool::{Offered, Spool};
 pub use control::{Handle, Promoted};
 use control::{Inbox, Order};
 pub use figures::{Counts, PipelineState};
-pub use status::{Serving, Snapshot, Status};
 use status::Ended;
+pub use status::{Serving, Snapshot, Status};
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -215,7 +215,8 @@ impl Pipeline {
                 }
                 Order::Capture(count) => self.sampler.capture(count),
                 Order::Promote(runner, answer) => {
-                    let promoted = self.windows.change(&runner.version().manifest).map(|()| self.engine.promote(*runner));
+                    let promoted =
+                        self.windows.change(&runner.version().manifest).map(|()| self.engine.promote(*runner));
                     answer.send(promoted);
                 }
             }
@@ -255,7 +256,8 @@ impl Pipeline {
         let now = self.clock.now();
         // Rounded up: a deadline that is missed by less than a millisecond would be polled for in circles.
         let patience = self.engine.wake_at().map(|tick| tick.since(now) + Duration::from_millis(1));
-        let timeout = patience.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let timeout =
+            patience.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let bell = PollFd::new(self.bell.as_fd(), PollFlags::POLLIN);
         // The only failure is an interruption, after which there is the same to do as after a wake-up.
         let _ = match self.engine.socket() {

@@ -138,8 +138,8 @@ impl Bus {
     }
 
     /// Gives the name up and hangs up. Calls that are being answered are cut off.
-    pub async fn close(mut self) {
-        let Some(served) = self.0.take() else { return };
+    pub async fn close(&self) {
+        let Some(served) = &self.0 else { return };
         served.follower.abort();
         // Best effort, as the bus may be gone: hanging up gives up the name as well.
         let _ = timeout(ANSWER_WITHIN, served.connection.release_name(NAME)).await;

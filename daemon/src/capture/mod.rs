@@ -22,6 +22,7 @@ use crate::host::frames::Slot;
 pub use queue::{End, FrameQueue, Overflow};
 pub use reader::SourceError;
 pub use recording::{Player, open};
+pub(crate) use window::fits;
 pub use window::{Mismatch, Window, Windower};
 
 /// One unit from a source.

@@ -18,6 +18,7 @@ use super::y4m::Y4m;
 use super::{Frame, SourceInfo};
 use crate::config::{AtEnd, Pace, Recording};
 use crate::host::clock::{Clock, Tick};
+use crate::host::error::with_causes;
 use crate::host::wake::Bell;
 
 /// Frames that wait between the source and the pipeline.
@@ -139,7 +140,7 @@ impl Playing {
         match self.play() {
             Ok(()) => self.queue.end(End::Finished),
             Err(SourceError::Stopped) => {}
-            Err(error) => self.queue.end(End::Broken(with_cause(&error))),
+            Err(error) => self.queue.end(End::Broken(with_causes(&error))),
         }
     }
 
@@ -182,15 +183,4 @@ impl Playing {
         }
         self.queue.sleep(early)
     }
-}
-
-/// An error with its causes, in one line.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

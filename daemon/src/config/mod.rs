@@ -254,7 +254,22 @@ impl Default for Sinks {
     }
 }
 
+/// Where the packages put the runner.
+const PACKAGED_RUNNER: &str = "/usr/libexec/inferd/inferd-runner";
+
 impl Runner {
+    /// The program: as configured, else where packages put it, else beside the program that runs.
+    ///
+    /// # Errors
+    /// Where the path of the program that runs cannot be told.
+    pub fn locate(&self) -> std::io::Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None if std::path::Path::new(PACKAGED_RUNNER).exists() => Ok(PACKAGED_RUNNER.into()),
+            None => Ok(std::env::current_exe()?.with_file_name("inferd-runner")),
+        }
+    }
+
     /// Time to load, warm up and prove a model.
     pub const fn start_timeout(&self) -> Duration {
         Duration::from_millis(self.start_timeout_ms)

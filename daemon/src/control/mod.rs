@@ -1,14 +1,23 @@
 //! Commands that change the system and the state that can be read from it. The bus translates to and from these types
-//! and decides nothing; one owner task carries commands out, one at a time.
+//! and decides nothing; one owner task ([`Owner`]) carries commands out, one at a time.
+//!
+//! What takes time (reading a disk, starting a runner, proving a version) happens on blocking threads and comes back to
+//! the owner as an event, so that it always answers.
 
 pub mod command;
+mod jobs;
+mod launch;
+mod owner;
 pub mod state;
+mod swap;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use command::{Command, ControlError, Reply};
+pub use launch::Deps;
+pub use owner::{Dropped, Links, Owner};
 pub use state::State;
 
 /// Commands that may wait for the owner; one more is answered [`ControlError::Busy`].

@@ -148,3 +148,56 @@ pub struct Sample {
     /// Bytes on disk.
     pub bytes: u64,
 }
+
+impl From<crate::model::store::ModelEntry> for Model {
+    fn from(entry: crate::model::store::ModelEntry) -> Self {
+        let version = |version: crate::model::store::VersionEntry| InstalledVersion {
+            version: version.version,
+            digest: version.digest,
+            description: version.description,
+            kind: version.kind,
+            task: version.task,
+            bytes: version.bytes,
+        };
+        Self {
+            versions: entry.versions.into_iter().map(version).collect(),
+            active: entry.active,
+            previous: entry.previous,
+        }
+    }
+}
+
+/// One line for `systemctl status`: how many pipelines run, and what is wrong.
+pub(super) fn status_line(pipelines: &BTreeMap<Name, Pipeline>, config_error: &str) -> String {
+    if !config_error.is_empty() {
+        return "the configuration on disk is wrong; the one before it is in force".to_owned();
+    }
+    if pipelines.is_empty() {
+        return "no pipeline is configured; see inferd.toml(5)".to_owned();
+    }
+    let running = pipelines.values().filter(|pipeline| pipeline.state == PipelineState::Running).count();
+    let trouble = |pipeline: &&Pipeline| matches!(pipeline.state, PipelineState::Waiting | PipelineState::Failed);
+    let mut line = format!("{running} of {} pipelines run", pipelines.len());
+    for (name, pipeline) in pipelines.iter().filter(|(_, pipeline)| trouble(pipeline)) {
+        line = format!("{line}; {name} {}: {}", pipeline.state.word(), pipeline.reason);
+    }
+    line
+}
+
+impl State {
+    /// Whether every pipeline that should run has come up or has said why it does not.
+    pub fn is_settled(&self) -> bool {
+        let undecided = |pipeline: &Pipeline| {
+            pipeline.state == PipelineState::Starting
+                || (pipeline.state == PipelineState::Waiting && pipeline.reason.is_empty())
+        };
+        !self.status.is_empty() && !self.pipelines.values().any(undecided)
+    }
+
+    /// The pipelines that should serve and do not, a line each, with the reason.
+    pub fn not_serving(&self) -> String {
+        let serves = |state| matches!(state, PipelineState::Running | PipelineState::Finished | PipelineState::Stopped);
+        let lines = self.pipelines.iter().filter(|(_, pipeline)| !serves(pipeline.state));
+        lines.map(|(name, pipeline)| format!("{name} {}: {}\n", pipeline.state.word(), pipeline.reason)).collect()
+    }
+}

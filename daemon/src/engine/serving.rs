@@ -235,17 +235,7 @@ impl Engine {
             let sent = send(runner, &flight.window, self.settings.deadline);
             self.in_flight.push_back(flight);
             if let Err(error) = sent {
-                // What is in flight goes back to pending, so no window can end here.
-                let served = self.lose_runner(&error);
-                debug_assert!(served.is_none() || self.in_flight.is_empty());
-                if let Some(served) = served {
-                    self.pending.push_front(Flight {
-                        window: served.window,
-                        attempts: MAX_ATTEMPTS - 1,
-                        sent: Tick::default(),
-                    });
-                }
-                return;
+                return self.lose_runner(&error);
             }
         }
     }

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod durable;
+pub mod error;
 pub mod frames;
+pub mod log;
 pub mod service;
 pub mod wake;

@@ -66,18 +66,39 @@ impl Metrics {
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let families = Families {
             pipeline: pipeline::Families::register(&with)?,
-            swaps: with.counters("inferd_model_swaps_total", "Activations and rollbacks, by how they ended.", &["model", "result"])?,
-            installs: with.counters("inferd_model_installs_total", "Installed bundles, by how it ended.", &["result"])?,
-            config_reloads: with.counters("inferd_config_reloads_total", "Reloads of the configuration, by how they ended.", &["result"])?,
+            swaps: with.counters(
+                "inferd_model_swaps_total",
+                "Activations and rollbacks, by how they ended.",
+                &["model", "result"],
+            )?,
+            installs: with.counters(
+                "inferd_model_installs_total",
+                "Installed bundles, by how it ended.",
+                &["result"],
+            )?,
+            config_reloads: with.counters(
+                "inferd_config_reloads_total",
+                "Reloads of the configuration, by how they ended.",
+                &["result"],
+            )?,
             spool_samples: with.gauge("inferd_spool_samples", "Samples that wait to be uploaded.")?,
             spool_bytes: with.gauge("inferd_spool_bytes", "Bytes of the spool on disk, temporary files counted.")?,
             spool_ends: with.counters("inferd_spool_samples_total", "Samples by what became of them.", &["state"])?,
-            uploads: with.counters("inferd_upload_attempts_total", "Attempts to upload a sample, by how they ended.", &["result"])?,
+            uploads: with.counters(
+                "inferd_upload_attempts_total",
+                "Attempts to upload a sample, by how they ended.",
+                &["result"],
+            )?,
             sink_lines: with.counter("inferd_sink_lines_total", "Outcomes that were made into a line.")?,
-            sink_dropped: with.counters("inferd_sink_dropped_lines_total", "Lines that a slow reader missed.", &["sink"])?,
+            sink_dropped: with.counters(
+                "inferd_sink_dropped_lines_total",
+                "Lines that a slow reader missed.",
+                &["sink"],
+            )?,
             sink_readers: with.gauge("inferd_sink_readers", "Readers attached to the outcomes socket.")?,
             resident: with.float_gauge("process_resident_memory_bytes", "Resident memory of the daemon.")?,
-            start_time: with.float_gauge("process_start_time_seconds", "When the daemon was started, seconds since 1970.")?,
+            start_time: with
+                .float_gauge("process_start_time_seconds", "When the daemon was started, seconds since 1970.")?,
             registry,
         };
         families.start_time.set(process::now_unix_s());
@@ -178,7 +199,13 @@ impl Register<'_> {
         Ok(family)
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
         let family = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)

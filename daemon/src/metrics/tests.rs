@@ -23,7 +23,8 @@ fn every_metric_is_documented_and_nothing_else_is() {
     // A family without a series yet is not served; all that this test touches are.
     let missing: Vec<_> = served.difference(&documented).collect();
     assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
-    let unknown: Vec<_> = documented.iter().filter(|name| !served.contains(*name) && **name != "inferd_pipeline_model_info").collect();
+    let unknown: Vec<_> =
+        documented.iter().filter(|name| !served.contains(*name) && **name != "inferd_pipeline_model_info").collect();
     assert!(unknown.is_empty(), "documented but not served: {unknown:?}");
 }
 

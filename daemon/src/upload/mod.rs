@@ -51,6 +51,21 @@ pub struct Status {
     pub last_error: String,
 }
 
+/// Reads how uploads stand.
+#[derive(Clone, Debug)]
+pub struct Watcher(Arc<Mutex<Status>>);
+
+impl Watcher {
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        read(&self.0)
+    }
+}
+
+fn read(status: &Mutex<Status>) -> Status {
+    status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// The configuration names no usable destination.
 #[derive(Debug, thiserror::Error)]
 #[error("upload.{key} is missing; it is needed where upload.to is \"{to}\"")]
@@ -95,7 +110,12 @@ impl Handle {
 
     /// How it stands.
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.status)
+    }
+
+    /// What reads how it stands, for others than the owner.
+    pub fn watcher(&self) -> Watcher {
+        Watcher(Arc::clone(&self.status))
     }
 
     /// Stops within a second. What was not delivered stays in the spool.
