@@ -12,17 +12,22 @@ use std::sync::Arc;
 
 use inferd::bus;
 use inferd::config::BusChoice;
+use inferd::control::Handle;
 use inferd::control::command::{Command as Asked, ControlError, Done, Reply};
 use inferd::control::state::{Job, JobState, Model, State};
-use inferd::control::Handle;
 use tokio::sync::watch;
 
+/// Set for the serving side.
+const SERVES: &str = "INFERCTL_TEST_SERVES";
+/// What the serving side prints when it is ready.
 const SERVED: &str = "served";
 
 /// Started by [`Daemon::start`]: an owner that knows one model, on the session bus that the environment names.
 #[test]
-#[ignore = "the serving side of the other tests"]
 fn serve() {
+    if std::env::var_os(SERVES).is_none() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (state, seen) = watch::channel(Arc::new(initial()));
@@ -80,8 +85,9 @@ impl Daemon {
     fn start() -> Self {
         let mut daemon = Self::bus_only();
         let mut server = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "serve", "--nocapture"])
+            .args(["--exact", "serve", "--nocapture"])
             .env("DBUS_SESSION_BUS_ADDRESS", &daemon.address)
+            .env(SERVES, "1")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -229,7 +235,9 @@ fn serve_outcomes(listener: &UnixListener) {
         let (mut reader, _) = listener.accept().unwrap();
         for window in 0.. {
             let pipeline = if window % 2 == 0 { "belt" } else { "door" };
-            let line = format!(r#"{{"time":"2026-01-01T00:00:00.000Z","pipeline":"{pipeline}","window":{window},"verdict":"normal"}}"#);
+            let line = format!(
+                r#"{{"time":"2026-01-01T00:00:00.000Z","pipeline":"{pipeline}","window":{window},"verdict":"normal"}}"#
+            );
             if writeln!(reader, "{line}").is_err() {
                 break;
             }

@@ -108,7 +108,8 @@ impl Authority {
         action: Action,
     ) -> Result<Origin, Refused> {
         let caller = call.sender().ok_or_else(|| refused(action, "the caller has no name on the bus"))?;
-        let uid = uid_of(connection, caller).await.ok_or_else(|| refused(action, "the bus does not know the caller"))?;
+        let uid =
+            uid_of(connection, caller).await.ok_or_else(|| refused(action, "the bus does not know the caller"))?;
         match &self.0 {
             Rule::Everyone => {}
             Rule::Polkit { .. } if uid == 0 || uid == Uid::effective().as_raw() => {}

@@ -18,7 +18,13 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 /// `3.2 ms`; `-` where nothing was measured.
 pub(crate) fn milliseconds(ms: f64) -> String {
-    if ms <= 0.0 { "-".to_owned() } else if ms < 9.95 { format!("{ms:.2} ms") } else { format!("{ms:.0} ms") }
+    if ms <= 0.0 {
+        "-".to_owned()
+    } else if ms < 9.95 {
+        format!("{ms:.2} ms")
+    } else {
+        format!("{ms:.0} ms")
+    }
 }
 
 /// `12.3/s`.

@@ -85,10 +85,8 @@ fn job(number: u32, state: &str, error: Option<&str>) -> Job {
         state: state.into(),
         percent: 30,
         step: "warming".into(),
-        error: error.map(|message| JobError {
-            name: "org.inferd1.Error.GoldenMismatch".into(),
-            message: message.into(),
-        }),
+        error: error
+            .map(|message| JobError { name: "org.inferd1.Error.GoldenMismatch".into(), message: message.into() }),
     }
 }
 

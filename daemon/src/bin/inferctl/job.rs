@@ -89,7 +89,11 @@ fn end(output: &Output, job: &Job) -> Result<(), Failure> {
     if let Some(error) = &job.error {
         let failure = Failure::from_daemon(&error.name, format!("{} failed: {}", job.operation, error.message));
         // In JSON the job holds the error, and one value is all that is printed.
-        return if output.is_json() { output.show(&json!({ "job": job }), String::new).and(Err(failure.told())) } else { Err(failure) };
+        return if output.is_json() {
+            output.show(&json!({ "job": job }), String::new).and(Err(failure.told()))
+        } else {
+            Err(failure)
+        };
     }
     output.show(&json!({ "job": job }), || format!("{}: {}", job.operation, output.paint(Paint::Good, "done")))
 }

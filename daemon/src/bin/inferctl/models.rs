@@ -59,8 +59,7 @@ pub(crate) async fn install(client: &Client, output: &Output, what: Install) -> 
             .hint("`inferctl bundle pack FOLDER` makes a bundle of a folder with a model.toml")
     })?;
     let options = Options::from([("activate", what.activate.into())]);
-    let job: OwnedObjectPath =
-        client.call(path::ROOT, "Manager", "InstallModel", &(Fd::from(&file), options)).await?;
+    let job: OwnedObjectPath = client.call(path::ROOT, "Manager", "InstallModel", &(Fd::from(&file), options)).await?;
     job::finish(client, output, &job, what.wait).await
 }
 

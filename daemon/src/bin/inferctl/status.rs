@@ -86,7 +86,8 @@ fn running_problems(pipeline: &Pipeline) -> Vec<Problem> {
         problems.push(Problem::new(message, format!("inferctl watch {name}")));
     }
     if counts.dropped > 0 {
-        let message = format!("{name} dropped {}: its model is slower than its source", counted(counts.dropped, "frame"));
+        let message =
+            format!("{name} dropped {}: its model is slower than its source", counted(counts.dropped, "frame"));
         problems.push(Problem::new(message, ""));
     }
     if !["full", ""].contains(&pipeline.sandbox.as_str()) {
@@ -123,7 +124,18 @@ fn text(output: Output, report: &Report<'_>) -> String {
 
 fn pipelines_table(output: Output, pipelines: &[Pipeline]) -> String {
     let header = [
-        "PIPELINE", "STATE", "MODEL", "VERSION", "RATE", "P50", "P99", "WINDOWS", "EVENTS", "NORMAL", "UNCERTAIN", "FAILED",
+        "PIPELINE",
+        "STATE",
+        "MODEL",
+        "VERSION",
+        "RATE",
+        "P50",
+        "P99",
+        "WINDOWS",
+        "EVENTS",
+        "NORMAL",
+        "UNCERTAIN",
+        "FAILED",
     ];
     let rows = pipelines.iter().map(|pipeline| pipeline_row(output, pipeline)).collect();
     output.table(&header, &[4, 5, 6, 7, 8, 9, 10, 11], rows)

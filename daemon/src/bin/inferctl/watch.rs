@@ -13,8 +13,7 @@ use crate::figures::milliseconds;
 use crate::output::{Output, Paint};
 
 pub(crate) async fn watch(what: &Watch, output: &Output) -> Result<(), Failure> {
-    let stream =
-        UnixStream::connect(&what.socket).await.map_err(|error| Failure::no_outcomes(&what.socket, &error))?;
+    let stream = UnixStream::connect(&what.socket).await.map_err(|error| Failure::no_outcomes(&what.socket, &error))?;
     tokio::select! {
         ended = print_outcomes(stream, what, *output) => ended,
         // Ctrl-C is how a watch ends.

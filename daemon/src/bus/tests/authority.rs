@@ -61,7 +61,10 @@ impl Polkit {
     }
 }
 
-async fn polkit(rig: &Rig, answer: Option<(bool, bool)>) -> (Connection, mpsc::Receiver<(String, String, String, u32)>) {
+async fn polkit(
+    rig: &Rig,
+    answer: Option<(bool, bool)>,
+) -> (Connection, mpsc::Receiver<(String, String, String, u32)>) {
     let (asked, questions) = mpsc::channel(16);
     let connection = rig.bus.connect().await;
     let path = "/org/freedesktop/PolicyKit1/Authority";

@@ -22,8 +22,11 @@ fn interface<'a>(xml: &'a str, name: &str) -> &'a str {
 
 /// The tags in their order, without comments.
 fn tags(xml: &str) -> Vec<String> {
-    let without_comments: String =
-        xml.split("<!--").enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once("-->").unwrap().1 }).collect();
+    let without_comments: String = xml
+        .split("<!--")
+        .enumerate()
+        .map(|(i, part)| if i == 0 { part } else { part.split_once("-->").unwrap().1 })
+        .collect();
     let tags = without_comments.split('<').skip(1);
     let words = |tag: &str| tag.split_whitespace().collect::<Vec<_>>().join(" ");
     // An element without content is the same, however it is closed.
@@ -50,13 +53,7 @@ async fn the_documented_interfaces_are_the_served_ones() {
     for (path, name) in OBJECTS {
         let reply = rig
             .client
-            .call_method(
-                Some("org.inferd1"),
-                path,
-                Some("org.freedesktop.DBus.Introspectable"),
-                "Introspect",
-                &(),
-            )
+            .call_method(Some("org.inferd1"), path, Some("org.freedesktop.DBus.Introspectable"), "Introspect", &())
             .await
             .unwrap();
         let served: String = reply.body().deserialize().unwrap();

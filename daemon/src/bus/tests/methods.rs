@@ -64,8 +64,7 @@ async fn an_installed_bundle_arrives_open_at_its_start() {
     file.seek(SeekFrom::End(0)).unwrap();
     let options = Options::from([("activate", true.into())]);
     let body = (Fd::from(&file), options);
-    let (command, outcome) =
-        rig.call_answered(Method(MANAGER, "Manager", "InstallModel"), &body, Ok(Done::Now)).await;
+    let (command, outcome) = rig.call_answered(Method(MANAGER, "Manager", "InstallModel"), &body, Ok(Done::Now)).await;
     let Command::Install { mut bundle, activate, origin } = command else { panic!("{command:?}") };
     let mut content = String::new();
     bundle.read_to_string(&mut content).unwrap();
@@ -193,7 +192,9 @@ async fn deaf_client(path: &str) -> tokio::net::UnixStream {
     let length = stream.read(&mut answer).unwrap();
     assert!(answer[..length].starts_with(b"OK"));
     stream.write_all(b"BEGIN\r\n").unwrap();
-    stream.write_all(&message("/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "org.freedesktop.DBus")).unwrap();
+    stream
+        .write_all(&message("/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "org.freedesktop.DBus"))
+        .unwrap();
     stream.set_nonblocking(true).unwrap();
     tokio::net::UnixStream::from_std(stream).unwrap()
 }
