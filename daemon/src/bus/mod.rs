@@ -21,11 +21,12 @@ pub mod path;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use zbus::fdo::DBusProxy;
+use zbus::fdo::{DBusProxy, RequestNameFlags};
 use zbus::names::WellKnownName;
 use zbus::{Connection, connection};
 
@@ -69,10 +70,8 @@ pub enum BusError {
 }
 
 /// The bus being served, until it is closed or dropped.
-#[derive(Debug)]
 pub struct Bus(Option<Served>);
 
-#[derive(Debug)]
 struct Served {
     connection: Connection,
     follower: JoinHandle<()>,
@@ -100,8 +99,9 @@ async fn serve_on(connection: Connection, authority: Authority, handle: Handle) 
 }
 
 async fn take_name(connection: &Connection) -> Result<(), BusError> {
-    match connection.request_name(NAME).await {
-        Ok(()) => Ok(()),
+    // Not zbus's defaults, which let the next process that asks take the name away.
+    match connection.request_name_with_flags(NAME, RequestNameFlags::DO_NOT_QUEUE).await {
+        Ok(_) => Ok(()),
         Err(zbus::Error::NameTaken) => Err(BusError::NameTaken { owner: owner(connection).await }),
         Err(error @ zbus::Error::FDO(_)) => Err(BusError::NameRefused(error)),
         Err(error) => Err(error.into()),
@@ -143,7 +143,14 @@ impl Bus {
         served.follower.abort();
         // Best effort, as the bus may be gone: hanging up gives up the name as well.
         let _ = timeout(ANSWER_WITHIN, served.connection.release_name(NAME)).await;
-        let _ = served.connection.clone().close().await;
+        let _ = served.connection.close().await;
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.as_ref().and_then(|served| served.connection.unique_name());
+        f.debug_tuple("Bus").field(&name).finish()
     }
 }
 

@@ -35,6 +35,22 @@ pub(crate) enum BusKind {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Daemon(DaemonCommand),
+    /// Show outcomes as they come
+    Watch(Watch),
+    /// Make a bundle of a folder, or look into one
+    #[cfg(any())]
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Check a configuration without running it
+    #[cfg(any())]
+    CheckConfig(CheckConfig),
+}
+
+/// What is asked of the daemon.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
     /// What runs, how fast, and what is wrong
     Status,
     /// List models and their versions
@@ -55,8 +71,6 @@ pub(crate) enum Command {
     Stop(Pipeline),
     /// Keep the next windows of a pipeline as samples
     Capture(Capture),
-    /// Show outcomes as they come
-    Watch(Watch),
     /// List the samples that wait to be uploaded, send or delete them
     Samples(Samples),
     /// Read the configuration again
@@ -140,4 +154,42 @@ pub(crate) struct Samples {
     /// Delete a sample that was not uploaded
     #[arg(long, value_name = "ID")]
     pub(crate) discard: Option<String>,
+}
+
+#[cfg(any())]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bundle {
+    /// Make a bundle of a folder with a model.toml
+    Pack {
+        /// The folder
+        folder: PathBuf,
+        /// The bundle; NAME-VERSION.inferd here where it is not given
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Show what is in a bundle, and verify its digests
+    Inspect {
+        /// The bundle
+        file: PathBuf,
+    },
+}
+
+#[cfg(any())]
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfig {
+    /// The configuration; conf.d beside it and the environment are read too
+    #[arg(default_value = "/etc/inferd/inferd.toml")]
+    pub(crate) file: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
 }

@@ -7,6 +7,10 @@
 //! - A reader that goes away (`inferctl watch | head`) ends the program quietly.
 #![allow(clippy::print_stdout, reason = "standard output is what this program is for; only `output` writes to it")]
 
+#[cfg(any())]
+mod bundle;
+#[cfg(any())]
+mod check_config;
 mod cli;
 mod client;
 mod failure;
@@ -28,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, DaemonCommand};
 use client::Client;
 use failure::Failure;
 use output::Output;
@@ -51,25 +55,29 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
-    let command = match cli.command {
-        // Needs no daemon.
-        Command::Watch(what) => return watch::watch(&what, output).await,
-        command => command,
-    };
-    let client = Client::connect(cli.bus).await?;
+    match cli.command {
+        Command::Watch(what) => watch::watch(&what, output).await,
+        #[cfg(any())]
+        Command::Bundle(what) => bundle::bundle(&what, output),
+        #[cfg(any())]
+        Command::CheckConfig(what) => check_config::check(&what, output),
+        Command::Daemon(command) => ask_daemon(command, &Client::connect(cli.bus).await?, output).await,
+    }
+}
+
+async fn ask_daemon(command: DaemonCommand, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Status => status::show(&client, output).await,
-        Command::Models => models::list(&client, output).await,
-        Command::Install(what) => models::install(&client, output, what).await,
-        Command::Activate(what) => models::activate(&client, output, what).await,
-        Command::Rollback(what) => models::rollback(&client, output, what).await,
-        Command::Remove(what) => models::remove(&client, output, &what).await,
-        Command::Pipelines => pipelines::list(&client, output).await,
-        Command::Start(what) => pipelines::start(&client, output, &what.name).await,
-        Command::Stop(what) => pipelines::stop(&client, output, &what.name).await,
-        Command::Capture(what) => pipelines::capture(&client, output, &what).await,
-        Command::Samples(what) => samples::samples(&client, output, &what).await,
-        Command::Reload => service::reload(&client, output).await,
-        Command::Watch(_) => Ok(()),
+        DaemonCommand::Status => status::show(client, output).await,
+        DaemonCommand::Models => models::list(client, output).await,
+        DaemonCommand::Install(what) => models::install(client, output, what).await,
+        DaemonCommand::Activate(what) => models::activate(client, output, what).await,
+        DaemonCommand::Rollback(what) => models::rollback(client, output, what).await,
+        DaemonCommand::Remove(what) => models::remove(client, output, &what).await,
+        DaemonCommand::Pipelines => pipelines::list(client, output).await,
+        DaemonCommand::Start(what) => pipelines::start(client, output, &what.name).await,
+        DaemonCommand::Stop(what) => pipelines::stop(client, output, &what.name).await,
+        DaemonCommand::Capture(what) => pipelines::capture(client, output, &what).await,
+        DaemonCommand::Samples(what) => samples::samples(client, output, &what).await,
+        DaemonCommand::Reload => service::reload(client, output).await,
     }
 }

@@ -104,16 +104,16 @@ mod tests {
 
     #[test]
     fn models_as_text() {
-        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().models), @"");
+        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().models));
     }
 
     #[test]
     fn no_models_as_text() {
-        insta::assert_snapshot!(text(Output::plain(), &[]), @"");
+        insta::assert_snapshot!(text(Output::plain(), &[]));
     }
 
     #[test]
     fn models_as_json() {
-        insta::assert_snapshot!(fixture::json(&json!({ "models": fixture::everything().models })), @"");
+        insta::assert_snapshot!(fixture::json(&json!({ "models": fixture::everything().models })));
     }
 }

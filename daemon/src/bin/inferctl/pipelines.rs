@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn pipelines_as_text() {
-        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().pipelines), @"");
+        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().pipelines));
     }
 
     #[test]
     fn pipelines_as_json() {
-        insta::assert_snapshot!(fixture::json(&json!({ "pipelines": fixture::everything().pipelines[..1] })), @"");
+        insta::assert_snapshot!(fixture::json(&json!({ "pipelines": fixture::everything().pipelines[..1] })));
     }
 }

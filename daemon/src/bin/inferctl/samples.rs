@@ -70,16 +70,16 @@ mod tests {
 
     #[test]
     fn samples_as_text() {
-        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().spool), @"");
+        insta::assert_snapshot!(text(Output::plain(), &fixture::everything().spool));
     }
 
     #[test]
     fn no_samples_as_text() {
-        insta::assert_snapshot!(text(Output::plain(), &Spool::default()), @"");
+        insta::assert_snapshot!(text(Output::plain(), &Spool::default()));
     }
 
     #[test]
     fn samples_as_json() {
-        insta::assert_snapshot!(fixture::json(&json!({ "spool": fixture::everything().spool })), @"");
+        insta::assert_snapshot!(fixture::json(&json!({ "spool": fixture::everything().spool })));
     }
 }

@@ -183,13 +183,13 @@ mod tests {
     #[test]
     fn status_as_text() {
         let everything = fixture::everything();
-        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)), @"");
+        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)));
     }
 
     #[test]
     fn status_of_a_fresh_machine_as_text() {
         let everything = Everything { version: "0.1.0".into(), status: "nothing runs".into(), ..Everything::default() };
-        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)), @"");
+        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)));
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         everything.jobs.truncate(1);
         everything.spool.last_error.clear();
         everything.config_error.clear();
-        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)), @"");
+        insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)));
     }
 
     #[test]
@@ -207,6 +207,6 @@ mod tests {
         let mut everything = fixture::everything();
         everything.models.clear();
         everything.spool.samples.clear();
-        insta::assert_snapshot!(fixture::json(&Report::of(&everything)), @"");
+        insta::assert_snapshot!(fixture::json(&Report::of(&everything)));
     }
 }

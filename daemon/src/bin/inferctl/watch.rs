@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn outcomes_as_text() {
         let lines: Vec<_> = [EVENT, FAILED].iter().filter_map(|line| shown(line, None, Output::plain())).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]

@@ -28,15 +28,17 @@ fn tags(xml: &str) -> Vec<String> {
         .map(|(i, part)| if i == 0 { part } else { part.split_once("-->").unwrap().1 })
         .collect();
     let tags = without_comments.split('<').skip(1);
-    tags.map(|tag| tag.split_whitespace().collect::<Vec<_>>().join(" ").replace(" />", "/>")).collect()
+    let words = |tag: &str| tag.split_whitespace().collect::<Vec<_>>().join(" ");
+    // An element without content is the same, however it is closed.
+    tags.map(|tag| words(tag).trim_end_matches('>').trim_end_matches('/').to_owned()).collect()
 }
 
 /// The members of an interface, each with the tags inside it, in the order of their names.
 fn members(xml: &str) -> Vec<String> {
     let mut members: Vec<String> = Vec::new();
     for tag in tags(xml).into_iter().skip(1).filter(|tag| !tag.starts_with('/')) {
-        let inner = ["arg ", "annotation "].iter().any(|word| tag.starts_with(word));
-        match members.last_mut().filter(|_| inner) {
+        let inside = ["arg ", "annotation "].iter().any(|word| tag.starts_with(word));
+        match members.last_mut().filter(|_| inside) {
             Some(member) => member.push_str(&tag),
             None => members.push(tag),
         }
