@@ -143,7 +143,7 @@ impl Bus {
         served.follower.abort();
         // Best effort, as the bus may be gone: hanging up gives up the name as well.
         let _ = timeout(ANSWER_WITHIN, served.connection.release_name(NAME)).await;
-        let _ = served.connection.close().await;
+        let _ = served.connection.clone().close().await;
     }
 }
 
