@@ -25,7 +25,7 @@ const RATE_BUCKETS: usize = 10;
 
 /// How a pipeline ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// It was told to.
     Stopped,
     /// The recording was played to its end.

@@ -40,11 +40,9 @@ pub(crate) enum Command {
     /// Show outcomes as they come
     Watch(Watch),
     /// Make a bundle of a folder, or look into one
-    #[cfg(any())]
     #[command(subcommand)]
     Bundle(Bundle),
     /// Check a configuration without running it
-    #[cfg(any())]
     CheckConfig(CheckConfig),
 }
 
@@ -156,7 +154,6 @@ pub(crate) struct Samples {
     pub(crate) discard: Option<String>,
 }
 
-#[cfg(any())]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bundle {
     /// Make a bundle of a folder with a model.toml
@@ -174,7 +171,6 @@ pub(crate) enum Bundle {
     },
 }
 
-#[cfg(any())]
 #[derive(Debug, Args)]
 pub(crate) struct CheckConfig {
     /// The configuration; conf.d beside it and the environment are read too

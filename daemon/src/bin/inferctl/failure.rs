@@ -128,7 +128,6 @@ impl Failure {
 }
 
 /// An error with what caused it, in one sentence.
-#[cfg(any())]
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -7,9 +7,7 @@
 //! - A reader that goes away (`inferctl watch | head`) ends the program quietly.
 #![allow(clippy::print_stdout, reason = "standard output is what this program is for; only `output` writes to it")]
 
-#[cfg(any())]
 mod bundle;
-#[cfg(any())]
 mod check_config;
 mod cli;
 mod client;
@@ -57,9 +55,7 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     match cli.command {
         Command::Watch(what) => watch::watch(&what, output).await,
-        #[cfg(any())]
         Command::Bundle(what) => bundle::bundle(&what, output),
-        #[cfg(any())]
         Command::CheckConfig(what) => check_config::check(&what, output),
         Command::Daemon(command) => ask_daemon(command, &Client::connect(cli.bus).await?, output).await,
     }
