@@ -1,1 +1,12 @@
-//! Support for whole-system tests.
+//! Support for whole-system tests, the demo and the benchmark: the real programs on a private bus in a temporary folder.
+//!
+//! Nothing here stands in for a part of inferd: a [`Rig`] runs the programs that are installed, and what it knows it has
+//! read from where users read it (the bus through `inferctl`, the outcomes socket, the metrics endpoint, the disk).
+
+pub mod fixtures;
+pub mod metrics;
+pub mod outcomes;
+pub mod receiver;
+pub mod rig;
+
+pub use rig::Rig;

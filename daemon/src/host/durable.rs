@@ -70,7 +70,12 @@ pub fn write_synced(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// [`FileError`]
 pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).map_err(during("rename", from))?;
-    to.parent().map_or(Ok(()), sync_folder)
+    match to.parent() {
+        // A name without a folder lies in the working directory.
+        Some(folder) if folder.as_os_str().is_empty() => sync_folder(Path::new(".")),
+        Some(folder) => sync_folder(folder),
+        None => Ok(()),
+    }
 }
 
 /// Makes names in a folder durable.

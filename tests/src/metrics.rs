@@ -1,0 +1,50 @@
+//! Reading the metrics endpoint as Prometheus does.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+/// A scrape's text.
+#[derive(Clone, Debug)]
+pub struct Scrape(pub String);
+
+impl Scrape {
+    /// The value of the series with this name and these labels (any order, others ignored); `None` where there is none.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let has = |line: &str| labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")));
+        let line = self
+            .0
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && has(line))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+/// Fetches `http://HOST:PORT/PATH`; gives the status and the body.
+///
+/// # Errors
+/// Where nobody answers.
+pub fn get(url: &str) -> anyhow::Result<(u16, String)> {
+    let rest = url.strip_prefix("http://").context("plain HTTP is expected")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("the answer has no status")?;
+    Ok((status, body.to_owned()))
+}
+
+/// Fetches metrics.
+///
+/// # Errors
+/// Where the answer is not 200.
+pub fn scrape(url: &str) -> anyhow::Result<Scrape> {
+    let (status, body) = get(url)?;
+    ensure!(status == 200, "{url} answered {status}: {body}");
+    Ok(Scrape(body))
+}
