@@ -94,7 +94,8 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::run`]; also where `expected` cannot be read or has another number of elements.
     pub fn compare_golden(&mut self, input: &[u8], format: Format, expected: &[u8]) -> Result<f32, Failure> {
-        let expected = npy::read(expected).map_err(|error| failure::undecodable(format_args!("golden output: {error}")))?;
+        let expected =
+            npy::read(expected).map_err(|error| failure::undecodable(format_args!("golden output: {error}")))?;
         let expected = expected.to_f32();
         let found = self.run_tensor(input, format)?;
         if found.len() != expected.len() {

@@ -84,8 +84,7 @@ fn start(load: &Load, artifact: OwnedFd) -> Result<(Engine, Ready), String> {
     let started = Instant::now();
     let limit = load.limits.memory_bytes;
     let bytes = files::read_whole(artifact, "artifact", load.artifact_bytes, limit).map_err(|error| chain(&error))?;
-    let mut engine =
-        Engine::load(&load.manifest, &bytes, load.limits.threads).map_err(|error| chain(&error))?;
+    let mut engine = Engine::load(&load.manifest, &bytes, load.limits.threads).map_err(|error| chain(&error))?;
     let load_ns = nanos(started);
     drop(bytes);
     let warm_ns = engine.warm_up(load.warm_up_runs).map_err(|error| chain(&error))?;

@@ -31,7 +31,12 @@ pub(super) fn inspect(model: &ModelProto, onnx: &Onnx, wanted: &Wanted<'_>) -> R
     refuse_unsupported(graph, onnx)?;
     refuse_quantized_softmax(graph)?;
     let input = find_input(graph, wanted)?;
-    let outputs = wanted.outputs.iter().enumerate().map(|(index, name)| find_output(graph, index, *name)).collect::<Result<_, _>>()?;
+    let outputs = wanted
+        .outputs
+        .iter()
+        .enumerate()
+        .map(|(index, name)| find_output(graph, index, *name))
+        .collect::<Result<_, _>>()?;
     Ok(Places { input, outputs })
 }
 
@@ -56,7 +61,13 @@ fn collect_unsupported(graph: &GraphProto, onnx: &Onnx, missing: &mut BTreeSet<S
         .initializer
         .iter()
         .map(|tensor| tensor.name.as_str())
-        .chain(graph.node.iter().filter(|node| node.op_type == "Constant").flat_map(|node| node.output.iter().map(String::as_str)))
+        .chain(
+            graph
+                .node
+                .iter()
+                .filter(|node| node.op_type == "Constant")
+                .flat_map(|node| node.output.iter().map(String::as_str)),
+        )
         .collect();
     for node in &graph.node {
         let chooses = node.op_type == "If" && node.input.first().is_none_or(|name| !constants.contains(name.as_str()));

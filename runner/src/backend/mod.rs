@@ -62,7 +62,12 @@ impl<'a> Wanted<'a> {
         if let Task::Detection(boxes) = &manifest.output.task {
             outputs.push(Some(&boxes.scores_tensor));
         }
-        Self { input: manifest.input.tensor.as_deref(), shape: manifest.input.shape, dtype: manifest.input.dtype, outputs }
+        Self {
+            input: manifest.input.tensor.as_deref(),
+            shape: manifest.input.shape,
+            dtype: manifest.input.dtype,
+            outputs,
+        }
     }
 }
 

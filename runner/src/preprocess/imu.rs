@@ -114,7 +114,8 @@ impl Axes {
             let row = row.map_err(failed)?;
             for &place in &places {
                 let text = row.get(place).unwrap_or_default();
-                let value = text.parse().map_err(|_| undecodable(format_args!("`{text}` in the CSV file is no number")))?;
+                let value =
+                    text.parse().map_err(|_| undecodable(format_args!("`{text}` in the CSV file is no number")))?;
                 values.push(value);
             }
         }
@@ -140,10 +141,9 @@ mod tests {
 
     #[test]
     fn rows_are_scaled_and_laid_out() {
-        for (layout, expected) in [
-            (ImuLayout::Ntc, [4.0, 20.0, 8.0, 40.0, 12.0, 60.0]),
-            (ImuLayout::Nct, [4.0, 8.0, 12.0, 20.0, 40.0, 60.0]),
-        ] {
+        for (layout, expected) in
+            [(ImuLayout::Ntc, [4.0, 20.0, 8.0, 40.0, 12.0, 60.0]), (ImuLayout::Nct, [4.0, 8.0, 12.0, 20.0, 40.0, 60.0])]
+        {
             let (axes, mut values, mut tensor) = (axes(layout), Vec::new(), [0.0; 6]);
             let window = bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
             axes.decode(&window, Format::Imu { rate_hz: 100.5, channels: 2 }, &mut values).unwrap();

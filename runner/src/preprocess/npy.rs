@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn files_are_read_or_refused_with_a_reason() {
-        let good = file("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }  \n", &[0, 0, 128, 63, 0, 0, 0, 64]);
+        let good =
+            file("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }  \n", &[0, 0, 128, 63, 0, 0, 0, 64]);
         let array = read(&good).unwrap();
         assert_eq!((array.shape.as_slice(), array.to_f32()), (&[1, 2][..], vec![1.0, 2.0]));
         assert_eq!(read(b"PK"), Err(NpyError::NotNpy));

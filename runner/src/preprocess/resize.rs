@@ -57,7 +57,9 @@ impl Shaper {
         self.draw(picture, window, inside)?;
         let (layout, color, canvas, tables) = (self.layout, self.color, &self.canvas, &self.tables);
         match tensor {
-            InputMut::F32(out) => write(out, canvas, layout, color, |channel, pixel| tables[channel][usize::from(pixel)]),
+            InputMut::F32(out) => {
+                write(out, canvas, layout, color, |channel, pixel| tables[channel][usize::from(pixel)])
+            }
             InputMut::U8(out) => write(out, canvas, layout, color, |_, pixel| pixel),
             // 0..=255 to -128..=127.
             InputMut::I8(out) => write(out, canvas, layout, color, |_, pixel| (pixel ^ 0x80).cast_signed()),
@@ -86,8 +88,7 @@ impl Shaper {
                     width: whole_pixels(width * ratio, self.size.width),
                     height: whole_pixels(height * ratio, self.size.height),
                 };
-                let extent =
-                    [single(wide / f64::from(inside.width)), single(high / f64::from(inside.height))];
+                let extent = [single(wide / f64::from(inside.width)), single(high / f64::from(inside.height))];
                 (whole, inside, Placement { origin: [0.0, 0.0], extent })
             }
         }

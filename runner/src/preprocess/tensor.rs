@@ -18,12 +18,7 @@ pub(crate) struct Given<'a> {
 
 impl<'a> Given<'a> {
     /// A tensor from a stream; it must be exactly what the model takes.
-    pub(super) fn stream(
-        bytes: &'a [u8],
-        dtype: Dtype,
-        shape: Shape,
-        model: (Dtype, Shape),
-    ) -> Result<Self, Failure> {
+    pub(super) fn stream(bytes: &'a [u8], dtype: Dtype, shape: Shape, model: (Dtype, Shape)) -> Result<Self, Failure> {
         if (dtype, shape) != model {
             let (needed_type, needed) = model;
             return Err(misfit(format_args!(
@@ -65,7 +60,9 @@ impl<'a> Given<'a> {
                 out.iter_mut().zip(chunks).for_each(|(out, chunk)| *out = f32::from_le_bytes(*chunk));
             }
             InputMut::U8(out) => out.copy_from_slice(&self.bytes),
-            InputMut::I8(out) => out.iter_mut().zip(self.bytes.iter()).for_each(|(out, byte)| *out = byte.cast_signed()),
+            InputMut::I8(out) => {
+                out.iter_mut().zip(self.bytes.iter()).for_each(|(out, byte)| *out = byte.cast_signed())
+            }
         }
         Ok(())
     }

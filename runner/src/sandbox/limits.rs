@@ -22,6 +22,5 @@ pub(super) fn apply(memory_bytes: u64) -> nix::Result<()> {
 }
 
 fn log_is_a_file() -> bool {
-    fstat(std::io::stderr())
-        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
+    fstat(std::io::stderr()).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG)
 }

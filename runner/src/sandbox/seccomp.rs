@@ -98,8 +98,12 @@ const FREE: &[(c_long, &str)] = &[
 
 /// What is let through, by number, with the conditions on its arguments.
 fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        REFUSED.iter().copied().chain(FREE.iter().map(|(call, _)| *call)).map(|call| (number(call), Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED
+        .iter()
+        .copied()
+        .chain(FREE.iter().map(|(call, _)| *call))
+        .map(|call| (number(call), Vec::new()))
+        .collect();
     let mut only = |call: c_long, conditions: Vec<SeccompCondition>| {
         rules.entry(number(call)).or_default().push(SeccompRule::new(conditions)?);
         Ok::<(), BackendError>(())
