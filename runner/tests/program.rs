@@ -1,6 +1,13 @@
 //! The program as the daemon runs it: over a socket on its standard input, with memory files and passed descriptors.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its own code and in what it calls"
+)]
+
 mod doubling;
+mod real;
 
 use std::fs::File;
 use std::io::{IoSlice, Write};
@@ -21,6 +28,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, socketpair};
 
 use doubling::{MANIFEST, doubling_model};
+use real::{VWW, realdata};
 
 fn memory_file(content: &[u8], seals: SealFlag) -> OwnedFd {
     let fd = memfd_create(c"test", MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC).unwrap();
@@ -77,7 +85,10 @@ impl Runner {
     }
 
     fn load(&self, manifest: &str, model: &[u8], protocol: u32) -> FromRunner {
-        let manifest = Manifest::parse(manifest, &mut |_| Err(String::new())).unwrap();
+        self.load_parsed(Manifest::parse(manifest, &mut |_| Err(String::new())).unwrap(), model, protocol)
+    }
+
+    fn load_parsed(&self, manifest: Manifest, model: &[u8], protocol: u32) -> FromRunner {
         let limits = Limits { memory_bytes: 1 << 30, threads: 1, require_full_sandbox: false };
         let load = Load { protocol, manifest, artifact_bytes: model.len() as u64, limits, warm_up_runs: 3 };
         let artifact = memory_file(model, SealFlag::empty());
@@ -96,7 +107,11 @@ impl Runner {
     }
 
     fn infer(&self, seq: u64, pool: u32, offset: u64, format: Format) -> FromRunner {
-        self.say(&ToRunner::Infer(WindowRef { seq, pool, offset, len: 16, format }), &[]);
+        self.infer_at(WindowRef { seq, pool, offset, len: 16, format })
+    }
+
+    fn infer_at(&self, place: WindowRef) -> FromRunner {
+        self.say(&ToRunner::Infer(place), &[]);
         self.hear()
     }
 
@@ -175,4 +190,30 @@ fn messages_that_make_no_sense_end_the_runner() {
     without_file.say(&ToRunner::Pool { pool: 1, bytes: 4 }, &[]);
     assert_eq!(without_file.end(), 1);
     assert_eq!(Runner::start().end(), 0);
+}
+
+#[test]
+fn a_sealed_runner_serves_a_real_model() {
+    let Some(data) = realdata() else { return };
+    let read = |path: &str| std::fs::read(data.join(path)).unwrap();
+    let runner = Runner::start();
+    let manifest = real::manifest("vww_float.onnx", VWW);
+    let answer = runner.load_parsed(manifest, &read("image/vww_float.onnx"), PROTOCOL);
+    assert!(matches!(&answer, FromRunner::Ready(ready) if ready.sandbox.seccomp), "{answer:?}");
+    eprintln!("{answer:?}");
+    let photo = read("image/samples/man_in_red_jacket.png");
+    let photos = [photo.clone(), read("image/samples/cat_720p.jpg")].concat();
+    let (total, first) = (photos.len() as u64, photo.len() as u64);
+    runner.say(&ToRunner::Pool { pool: 1, bytes: total }, &[&memory_file(&photos, SealFlag::F_SEAL_SHRINK)]);
+    for (seq, offset, len, format, person) in
+        [(1, 0, first, Format::Png, 0.978), (2, first, total - first, Format::Jpeg, 0.031)]
+    {
+        let answer = runner.infer_at(WindowRef { seq, pool: 1, offset, len, format });
+        let FromRunner::Done { prediction: Prediction::Classes(scores), times, .. } = answer else {
+            panic!("{answer:?}")
+        };
+        eprintln!("P(person) {} in {times:?}", scores[1]);
+        assert!((scores[1] - person).abs() < 2e-3, "{scores:?}");
+    }
+    assert_eq!(runner.end(), 0);
 }

@@ -2,30 +2,22 @@
 //! cannot be served must say why. Skipped, loudly, where `../shared/realdata` beside the workspace (or the folder that
 //! `INFERD_REALDATA` names) is absent.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its own code and in what it calls"
+)]
+
+mod real;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use inferd_core::frame::Format;
-use inferd_core::manifest::Manifest;
 use inferd_core::prediction::{Prediction, rank};
 use inferd_runner::Engine;
 
-fn realdata() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/realdata");
-    let folder = std::env::var_os("INFERD_REALDATA").map_or(beside, PathBuf::from);
-    if folder.join("INDEX.md").is_file() {
-        return Some(folder);
-    }
-    eprintln!("\n*** SKIPPED: no realdata at {} ***\n", folder.display());
-    None
-}
-
-fn manifest(model: &str, body: &str) -> Manifest {
-    let text = format!(
-        "format = 1\nname = \"real\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\n[artifact]\nfile = \"{model}\"\n{body}"
-    );
-    Manifest::parse(&text, &mut |_| Err("no files".into())).unwrap()
-}
+use real::{VWW, manifest, realdata};
 
 fn load(folder: &Path, model: &str, body: &str) -> Engine {
     refused_or_loaded(folder, model, body).unwrap_or_else(|reason| panic!("{model}: {reason}"))
@@ -67,16 +59,6 @@ fn table(path: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(path).unwrap();
     text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
-
-const VWW: &str = r#"
-[input]
-kind = "image"
-shape = [1, 96, 96, 3]
-layout = "NHWC"
-[output]
-task = "classification"
-labels = ["nobody", "person"]
-"#;
 
 #[test]
 fn photos_are_judged_as_by_the_reference() {

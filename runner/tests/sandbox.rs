@@ -1,6 +1,11 @@
 //! One probe per forbidden call: this test program starts itself again, the copy seals itself and tries exactly one thing,
 //! and the parent looks at how it ended. A copy that could do it says so by its exit status.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its own code and in what it calls"
+)]
 #![expect(unsafe_code, reason = "forbidden system calls are tried by number")]
 
 mod doubling;
@@ -38,6 +43,8 @@ enum End {
     Refused,
 }
 
+use End::{Killed, Refused};
+
 /// A forbidden call: its number, its arguments, how it ends.
 struct Call {
     name: &'static str,
@@ -50,22 +57,43 @@ const fn call(name: &'static str, number: libc::c_long, arguments: [i64; 6], end
     Call { name, number, arguments, end }
 }
 
+const PASSWD: &std::ffi::CStr = c"/etc/passwd";
+const NEW: &std::ffi::CStr = c"/tmp/inferd-sandbox-probe";
+
 fn calls() -> Vec<Call> {
-    use End::{Killed, Refused};
-    let passwd = c"/etc/passwd".as_ptr() as i64;
-    let new = c"/tmp/inferd-sandbox-probe".as_ptr() as i64;
-    let here = i64::from(libc::AT_FDCWD);
-    let (page, anonymous) = (4096, i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS));
-    let exec = i64::from(libc::PROT_READ | libc::PROT_EXEC);
-    let parent = i64::from(std::os::unix::process::parent_id());
+    let mut calls = files();
+    calls.extend(sockets());
+    calls.extend(processes());
+    calls.extend(memory());
+    calls.extend(kernel());
+    #[cfg(target_arch = "x86_64")]
+    calls.extend(older());
+    calls
+}
+
+/// Paths: looked for, opened, changed.
+fn files() -> Vec<Call> {
+    let (passwd, new, here) = (PASSWD.as_ptr() as i64, NEW.as_ptr() as i64, i64::from(libc::AT_FDCWD));
     let writing = i64::from(libc::O_WRONLY | libc::O_CREAT);
-    let stream = i64::from(libc::SOCK_STREAM);
-    let calls = vec![
+    vec![
         call("open a file", libc::SYS_openat, [here, passwd, 0, 0, 0, 0], Refused),
         call("open for writing", libc::SYS_openat, [here, new, writing, 0o600, 0, 0], Refused),
         call("stat a file", libc::SYS_newfstatat, [here, passwd, 0, 0, 0, 0], Refused),
         call("look for a file", libc::SYS_faccessat, [here, passwd, 0, 0, 0, 0], Refused),
         call("read a link", libc::SYS_readlinkat, [here, passwd, 0, 0, 0, 0], Refused),
+        call("remove a file", libc::SYS_unlinkat, [here, new, 0, 0, 0, 0], Killed),
+        call("make a folder", libc::SYS_mkdirat, [here, new, 0o700, 0, 0, 0], Killed),
+        call("make a link", libc::SYS_symlinkat, [passwd, here, new, 0, 0, 0], Killed),
+        call("rename a file", libc::SYS_renameat2, [here, new, here, new, 0, 0], Killed),
+        call("change a mode", libc::SYS_fchmodat, [here, new, 0o600, 0, 0, 0], Killed),
+        call("change folder", libc::SYS_chdir, [passwd, 0, 0, 0, 0, 0], Killed),
+    ]
+}
+
+/// Sockets, and messages anywhere but to the daemon and the log.
+fn sockets() -> Vec<Call> {
+    let stream = i64::from(libc::SOCK_STREAM);
+    vec![
         call("internet socket", libc::SYS_socket, [i64::from(libc::AF_INET), stream, 0, 0, 0, 0], Killed),
         call("unix socket", libc::SYS_socket, [i64::from(libc::AF_UNIX), stream, 0, 0, 0, 0], Killed),
         call("netlink socket", libc::SYS_socket, [i64::from(libc::AF_NETLINK), stream, 0, 0, 0, 0], Killed),
@@ -79,6 +107,14 @@ fn calls() -> Vec<Call> {
         call("receive elsewhere", libc::SYS_recvmsg, [5, 0, 0, 0, 0, 0], Killed),
         call("write elsewhere", libc::SYS_write, [1, 0, 0, 0, 0, 0], Killed),
         call("write by position", libc::SYS_pwrite64, [2, 0, 0, 0, 0, 0], Killed),
+    ]
+}
+
+/// Programs and processes, its own and others.
+fn processes() -> Vec<Call> {
+    let (passwd, here) = (PASSWD.as_ptr() as i64, i64::from(libc::AT_FDCWD));
+    let parent = i64::from(std::os::unix::process::parent_id());
+    vec![
         call("run a program", libc::SYS_execve, [passwd, 0, 0, 0, 0, 0], Killed),
         call("run a program by descriptor", libc::SYS_execveat, [here, passwd, 0, 0, 0, 0], Killed),
         call("start a process", libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0], Killed),
@@ -89,6 +125,15 @@ fn calls() -> Vec<Call> {
         call("signal a thread", libc::SYS_tgkill, [parent, parent, 0, 0, 0, 0], Killed),
         call("take a descriptor", libc::SYS_pidfd_getfd, [0; 6], Killed),
         call("name a process", libc::SYS_pidfd_open, [parent, 0, 0, 0, 0, 0], Killed),
+    ]
+}
+
+/// Code that an exploit would bring along, and descriptors that it would bend.
+fn memory() -> Vec<Call> {
+    let passwd = PASSWD.as_ptr() as i64;
+    let (page, anonymous) = (4096, i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS));
+    let exec = i64::from(libc::PROT_READ | libc::PROT_EXEC);
+    vec![
         call("map executable memory", libc::SYS_mmap, [0, page, exec, anonymous, -1, 0], Killed),
         call("make memory executable", libc::SYS_mprotect, [0, page, exec, 0, 0, 0], Killed),
         call("make memory executable by key", libc::SYS_pkey_mprotect, [0, page, exec, 0, 0, 0], Killed),
@@ -96,13 +141,14 @@ fn calls() -> Vec<Call> {
         call("change a descriptor", libc::SYS_fcntl, [0, i64::from(libc::F_SETFL), 0, 0, 0, 0], Killed),
         call("copy a descriptor", libc::SYS_dup, [0; 6], Killed),
         call("control a device", libc::SYS_ioctl, [2, 0, 0, 0, 0, 0], Killed),
+    ]
+}
+
+/// The kernel at large.
+fn kernel() -> Vec<Call> {
+    let passwd = PASSWD.as_ptr() as i64;
+    vec![
         call("io_uring", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0], Killed),
-        call("remove a file", libc::SYS_unlinkat, [here, new, 0, 0, 0, 0], Killed),
-        call("make a folder", libc::SYS_mkdirat, [here, new, 0o700, 0, 0, 0], Killed),
-        call("make a link", libc::SYS_symlinkat, [passwd, here, new, 0, 0, 0], Killed),
-        call("rename a file", libc::SYS_renameat2, [here, new, here, new, 0, 0], Killed),
-        call("change a mode", libc::SYS_fchmodat, [here, new, 0o600, 0, 0, 0], Killed),
-        call("change folder", libc::SYS_chdir, [passwd, 0, 0, 0, 0, 0], Killed),
         call("mount", libc::SYS_mount, [0; 6], Killed),
         call("change root", libc::SYS_chroot, [passwd, 0, 0, 0, 0, 0], Killed),
         call("new namespace", libc::SYS_unshare, [i64::from(libc::CLONE_NEWUSER), 0, 0, 0, 0, 0], Killed),
@@ -117,24 +163,24 @@ fn calls() -> Vec<Call> {
         call("kernel keys", libc::SYS_keyctl, [0; 6], Killed),
         call("load a module", libc::SYS_finit_module, [0; 6], Killed),
         call("another personality", libc::SYS_personality, [0x0040_0000, 0, 0, 0, 0, 0], Killed),
-    ];
-    #[cfg(target_arch = "x86_64")]
-    let calls = {
-        let mut calls = calls;
-        calls.extend([
-            call("open a file, older", libc::SYS_open, [passwd, 0, 0, 0, 0, 0], Refused),
-            call("stat a file, older", libc::SYS_stat, [passwd, 0, 0, 0, 0, 0], Refused),
-            call("start a process, older", libc::SYS_fork, [0; 6], Killed),
-            call("start a process, oldest", libc::SYS_vfork, [0; 6], Killed),
-            call("remove a file, older", libc::SYS_unlink, [new, 0, 0, 0, 0, 0], Killed),
-            call("make a folder, older", libc::SYS_mkdir, [new, 0o700, 0, 0, 0, 0], Killed),
-            // The same number with the bit of the 32-bit-pointer ABI.
-            call("write by other numbers", 0x4000_0000 | libc::SYS_write, [2, 0, 0, 0, 0, 0], Killed),
-            call("model-specific registers", libc::SYS_arch_prctl, [0; 6], Killed),
-        ]);
-        calls
-    };
-    calls
+    ]
+}
+
+/// The same under the older numbers of this architecture.
+#[cfg(target_arch = "x86_64")]
+fn older() -> Vec<Call> {
+    let (passwd, new) = (PASSWD.as_ptr() as i64, NEW.as_ptr() as i64);
+    vec![
+        call("open a file, older", libc::SYS_open, [passwd, 0, 0, 0, 0, 0], Refused),
+        call("stat a file, older", libc::SYS_stat, [passwd, 0, 0, 0, 0, 0], Refused),
+        call("start a process, older", libc::SYS_fork, [0; 6], Killed),
+        call("start a process, oldest", libc::SYS_vfork, [0; 6], Killed),
+        call("remove a file, older", libc::SYS_unlink, [new, 0, 0, 0, 0, 0], Killed),
+        call("make a folder, older", libc::SYS_mkdir, [new, 0o700, 0, 0, 0, 0], Killed),
+        // The same number with the bit of the 32-bit-pointer ABI.
+        call("write by other numbers", 0x4000_0000 | libc::SYS_write, [2, 0, 0, 0, 0, 0], Killed),
+        call("model-specific registers", libc::SYS_arch_prctl, [0; 6], Killed),
+    ]
 }
 
 /// Starts the copy that runs test `test` as probe `probe`.
