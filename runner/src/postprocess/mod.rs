@@ -67,7 +67,7 @@ impl Postprocessor {
 }
 
 fn check_boxes(corners: usize, scores: usize, labels: usize) -> Result<(), String> {
-    if corners % 4 != 0 {
+    if !corners.is_multiple_of(4) {
         return Err(format!("the tensor of corners has {corners} values, which is no multiple of 4"));
     }
     let boxes = corners / 4;

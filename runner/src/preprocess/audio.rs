@@ -102,7 +102,7 @@ impl Listener {
 /// The mean of the channels of interleaved 16-bit PCM.
 fn mix_down(data: &[u8], channels: u16, samples: &mut Vec<f32>) -> Result<(), Failure> {
     let row_bytes = usize::from(channels) * 2;
-    if row_bytes == 0 || data.len() % row_bytes != 0 {
+    if row_bytes == 0 || !data.len().is_multiple_of(row_bytes) {
         return Err(undecodable(format_args!("{} bytes are no whole samples of {channels} channels", data.len())));
     }
     samples.clear();

@@ -58,15 +58,14 @@ impl Bank {
     /// Writes `[frames, bands]` or `[frames, coefficients]`; frames are not filled up at the end of the window.
     pub(super) fn fill(&mut self, samples: &[f32], tensor: &mut [f32]) -> Result<(), Failure> {
         let columns = if self.cosines.is_empty() { self.bands.len() } else { self.cosines.len() };
-        let mut rows = tensor.chunks_exact_mut(columns);
-        let mut filled = 0;
-        for (frame, row) in samples.windows(self.taper.len()).step_by(self.step).zip(rows.by_ref()) {
+        let frames = samples.len().checked_sub(self.taper.len()).map_or(0, |rest| rest / self.step + 1);
+        if frames * columns != tensor.len() {
+            return Err(misfit("the model's input has another size than the window's features"));
+        }
+        let rows = tensor.chunks_exact_mut(columns);
+        for (frame, row) in samples.windows(self.taper.len()).step_by(self.step).zip(rows) {
             self.measure(frame)?;
             self.write(row);
-            filled += columns;
-        }
-        if filled != tensor.len() {
-            return Err(misfit("the model's input has another size than the window's features"));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Axes {
             return Err(misfit(format_args!("the source has {rate_hz} rows per second, the model needs {needed}")));
         }
         let (chunks, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() || chunks.len() % self.names.len() != 0 {
+        if !rest.is_empty() || !chunks.len().is_multiple_of(self.names.len()) {
             return Err(undecodable(format_args!("{} bytes are no whole rows of {channels} values", bytes.len())));
         }
         values.extend(chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)));

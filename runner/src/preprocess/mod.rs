@@ -131,3 +131,6 @@ fn floats(tensor: InputMut<'_>) -> Result<&mut [f32], Failure> {
 fn wrong_kind(format: Format, expected: &str) -> Failure {
     misfit(format_args!("the window is a {}, the model needs {expected}", format.word()))
 }
+
+#[cfg(test)]
+mod tests;

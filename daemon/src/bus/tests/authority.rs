@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command as Process;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use zbus::{Connection, OwnedVariant, interface};
 
-use super::rig::{Method, Rig};
+use super::rig::{Method, PATIENCE, Rig};
 use crate::bus::authority::{Action, Authority};
 use crate::control::command::{Command, Done};
 
@@ -99,7 +100,7 @@ async fn another_user_may_what_polkit_allows() {
     let (command, printed) = tokio::join!(rig.owner.answer(Ok(Done::Now)), reload_as_nobody(&rig.bus.address));
     let Some(printed) = printed else { return };
     assert!(matches!(command, Command::Reload) && printed.contains("method return"), "{printed}");
-    let (kind, name, action, flags) = questions.recv().await.unwrap();
+    let (kind, name, action, flags) = timeout(PATIENCE, questions.recv()).await.expect("polkit is asked").unwrap();
     assert_eq!((kind.as_str(), action.as_str(), flags), ("system-bus-name", "org.inferd1.reload", 0));
     assert!(name.starts_with(':'), "{name}");
 }
@@ -125,7 +126,7 @@ async fn a_polkit_that_hangs_is_a_no_and_holds_up_nobody() {
     }
     let begun = Instant::now();
     let meanwhile = async {
-        questions.recv().await.unwrap();
+        timeout(PATIENCE, questions.recv()).await.expect("polkit is asked").unwrap();
         let (_, outcome) = tokio::join!(rig.owner.answer(Ok(Done::Now)), RELOAD.call(&rig.client, &()));
         outcome.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
