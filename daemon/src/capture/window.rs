@@ -118,7 +118,7 @@ impl Windower {
     ///
     /// # Errors
     /// [`PoolError`] where there is no memory for windows.
-    pub fn next(&mut self) -> Result<Option<Window>, PoolError> {
+    pub fn cut(&mut self) -> Result<Option<Window>, PoolError> {
         let window = match &mut self.cut {
             Cut::Whole(frames) => frames.pop_front().map(|frame| Window {
                 seq: self.next_seq,
@@ -127,7 +127,7 @@ impl Windower {
                 format: frame.format,
                 slot: frame.slot,
             }),
-            Cut::Stream(stream) => stream.next(self.next_seq)?,
+            Cut::Stream(stream) => stream.cut(self.next_seq)?,
         };
         self.next_seq += u64::from(window.is_some());
         Ok(window)
@@ -255,7 +255,7 @@ impl Stream {
         }
     }
 
-    fn next(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
+    fn cut(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
         let Some(rows) = self.waiting.get(self.start..self.start + self.length_bytes) else { return Ok(None) };
         let pool = match &self.pool {
             Some(pool) if pool.slot_bytes() >= self.length_bytes => pool,

@@ -59,7 +59,7 @@ fn channels_are_picked_by_name_in_the_models_order() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a", "b", "c"]), &manifest(2, 2, r#""c","a""#)).unwrap();
     windower.push(rows(&pool, 0..2, 3));
-    assert_eq!(values(&windower.next().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
+    assert_eq!(values(&windower.cut().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn a_change_of_length_keeps_the_numbers_and_the_place() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..6, 1));
-    assert_eq!(windower.next().unwrap().unwrap().seq, 0);
+    assert_eq!(windower.cut().unwrap().unwrap().seq, 0);
     windower.change(&manifest(3, 3, r#""a""#)).unwrap();
-    let window = windower.next().unwrap().unwrap();
+    let window = windower.cut().unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (1, vec![20.0, 30.0, 40.0]));
 }
 
@@ -101,7 +101,7 @@ proptest! {
         for count in frames {
             windower.push(rows(&pool, row..row + count, 1));
             row += count;
-            while let Some(window) = windower.next().unwrap() {
+            while let Some(window) = windower.cut().unwrap() {
                 let expected: Vec<f32> = (expected_start..expected_start + length).map(|r| f32::from(r) * 10.0).collect();
                 prop_assert_eq!(values(&window), expected);
                 prop_assert_eq!(window.seq, u64::from(expected_start / hop));
