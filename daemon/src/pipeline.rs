@@ -23,11 +23,12 @@ use inferd_core::outcome::Outcome;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::capture::{End, FrameQueue, Player, SourceInfo, Window, Windower};
-use crate::engine::{Engine, Health, Runner, RunnerSettings, Served, Version};
+use crate::engine::{Engine, Health, Runner, RunnerSettings, Served};
 use crate::host::clock::Clock;
 use crate::host::wake::Bell;
 use crate::judge::Judge;
 use crate::metrics::PipelineMetrics;
+use crate::model::store::LoadedVersion;
 use crate::publish::Publisher;
 use crate::sampling::Sampler;
 use crate::spool::{Offered, Spool};
@@ -81,7 +82,7 @@ struct Pipeline {
     windows: Windower,
     engine: Engine,
     judge: Judge,
-    judged: Arc<Version>,
+    judged: Arc<LoadedVersion>,
     sampler: Sampler,
     clock: Clock,
     metrics: PipelineMetrics,

@@ -11,12 +11,13 @@ use std::time::Duration;
 use inferd_core::outcome::{FailedStage, Failure, Inference};
 use inferd_core::wire::{FromRunner, ToRunner, WindowRef};
 
+use super::RunnerSettings;
 use super::link::LinkError;
 use super::process::{Runner, StartError};
-use super::{RunnerSettings, Version};
 use crate::capture::Window;
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
+use crate::model::store::LoadedVersion;
 
 /// Windows that a runner has at once: one that it computes, one that waits for it, so that it never waits for us.
 const IN_FLIGHT: usize = 2;
@@ -67,7 +68,7 @@ pub struct Served {
     /// The window.
     pub window: Window,
     /// The version that served it.
-    pub version: Arc<Version>,
+    pub version: Arc<LoadedVersion>,
     /// What came of it.
     pub result: Result<Inference, Failure>,
 }
@@ -89,7 +90,7 @@ pub struct Engine {
     settings: RunnerSettings,
     clock: Clock,
     bell: Bell,
-    version: Arc<Version>,
+    version: Arc<LoadedVersion>,
     state: State,
     /// Windows that wait for a runner, oldest first.
     pending: VecDeque<Flight>,
@@ -208,7 +209,7 @@ impl Engine {
     }
 
     /// The version that serves, or will when its runner is back.
-    pub const fn version(&self) -> &Arc<Version> {
+    pub const fn version(&self) -> &Arc<LoadedVersion> {
         &self.version
     }
 
