@@ -81,7 +81,7 @@ impl Owner {
 
     fn rollback(&mut self, model: Name) -> Reply {
         let version = self.deps.store.rollback_target(&model)?;
-        let job = self.jobs.begin(format!("roll back {model} to {version}"));
+        let job = self.jobs.begin(format!("rollback {model} {version}"));
         self.swap(job, model, version, None);
         Ok(Done::Job(job))
     }
