@@ -4,6 +4,7 @@
 //! - Windows are numbered from 0 without a gap, also when a swap changes their length or hop.
 //! - Every window is cut exactly once: window n+1 begins `hop` samples after window n. At a change of the cut the samples
 //!   that wait are kept and the next window begins where it would have begun.
+//! - No window spans a gap: after dropped frames cutting begins anew with what comes next.
 
 use std::collections::VecDeque;
 
@@ -219,6 +220,10 @@ impl Stream {
         }
         self.captured = frame.captured;
         self.captured_unix_ns = frame.captured_unix_ns;
+        if frame.after_gap {
+            self.waiting.clear();
+            self.start = 0;
+        }
         self.drop_served();
         let bytes = frame.slot.bytes();
         if self.columns.is_empty() {

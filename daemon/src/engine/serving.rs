@@ -31,8 +31,10 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest pause between restarts.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// A runner that has served this long without trouble is forgiven earlier ones.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// A runner that has served this long, or this many windows, is forgiven earlier trouble: it is replaced at once. What
+/// dies or hangs sooner is in a loop, and loops are slowed down.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(10);
+const FORGIVEN_AFTER_WINDOWS: u32 = 20;
 
 /// Why a runner was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,7 +110,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 enum State {
-    Serving { runner: Runner, since: Tick },
+    Serving { runner: Runner, since: Tick, windows: u32 },
     Starting(Receiver<Result<Runner, StartError>>),
     Backoff { until: Tick, reason: String },
 }
@@ -130,7 +132,7 @@ impl Engine {
             clock,
             bell,
             version,
-            state: State::Serving { runner, since },
+            state: State::Serving { runner, since, windows: 0 },
             pending: VecDeque::with_capacity(IN_FLIGHT),
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             candidate: None,
@@ -253,6 +255,9 @@ impl Engine {
         match self.in_flight.front().map(|flight| flight.window.seq) {
             Some(expected) if expected == seq => {
                 self.give_back(result);
+                if let State::Serving { windows, .. } = &mut self.state {
+                    *windows = windows.saturating_add(1);
+                }
                 if let Some(next) = self.in_flight.front_mut() {
                     // Its time begins when the runner can begin with it.
                     next.sent = self.clock.now();
@@ -310,8 +315,8 @@ impl Engine {
 
     fn replace_runner(&mut self) {
         let now = self.clock.now();
-        if let State::Serving { since, .. } = &self.state
-            && now.since(*since) > FORGIVEN_AFTER
+        if let State::Serving { since, windows, .. } = &self.state
+            && (now.since(*since) > FORGIVEN_AFTER || *windows >= FORGIVEN_AFTER_WINDOWS)
         {
             self.failures = 0;
         }
@@ -347,7 +352,7 @@ impl Engine {
         match &self.state {
             State::Backoff { until, .. } if self.clock.now() >= *until => self.state = self.start(),
             State::Starting(receiver) => match receiver.try_recv() {
-                Ok(Ok(runner)) => self.state = State::Serving { runner, since: self.clock.now() },
+                Ok(Ok(runner)) => self.state = State::Serving { runner, since: self.clock.now(), windows: 0 },
                 Ok(Err(error)) => self.start_failed(&error),
                 Err(TryRecvError::Disconnected) => self.replace_runner(),
                 Err(TryRecvError::Empty) => {}
@@ -374,7 +379,7 @@ impl Engine {
         if let Some(runner) = self.candidate.take() {
             self.version = Arc::clone(runner.version());
             self.failures = 0;
-            self.state = State::Serving { runner, since: self.clock.now() };
+            self.state = State::Serving { runner, since: self.clock.now(), windows: 0 };
         }
     }
 }

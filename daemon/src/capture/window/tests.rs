@@ -47,7 +47,7 @@ fn rows(pool: &Pool, range: std::ops::Range<u16>, columns: u8) -> Frame {
     }
     slot.set_len(filled);
     let format = Format::Imu { rate_hz: 100.0, channels: u16::from(columns) };
-    Frame { captured: Tick::default(), captured_unix_ns: 0, format, slot }
+    Frame { captured: Tick::default(), captured_unix_ns: 0, after_gap: false, format, slot }
 }
 
 fn values(window: &Window) -> Vec<f32> {
@@ -86,6 +86,16 @@ fn a_change_of_length_keeps_the_numbers_and_the_place() {
     windower.change(&manifest(3, 3, r#""a""#)).unwrap();
     let window = windower.cut().unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (1, vec![20.0, 30.0, 40.0]));
+}
+
+#[test]
+fn no_window_spans_a_gap() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 4, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..3, 1));
+    windower.push(Frame { after_gap: true, ..rows(&pool, 10..14, 1) });
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (0, vec![100.0, 110.0, 120.0, 130.0]));
 }
 
 proptest! {
