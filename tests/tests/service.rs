@@ -1,0 +1,272 @@
+//! inferd as a service: what it tells the service manager, reloads, its folders, its end.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use inferd_tests::outcomes::{self, Collector};
+use inferd_tests::rig::{PATIENCE, path, pipeline_config, signal};
+use inferd_tests::service_manager::ServiceManager;
+use inferd_tests::{Rig, fixtures, metrics, processes};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGSTOP, SIGTERM};
+
+/// What the unit promises.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn ready_is_told_once_everything_answers() {
+    let (mut rig, manager) = managed(&belt_config("belt", "fps = 50\nat_end = \"loop\""));
+    rig.spawn().unwrap();
+    manager.wait_for("READY=1", PATIENCE).unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.wait_for_state("belt", "running").unwrap();
+    rig.stop().unwrap();
+    manager.wait_for("STOPPING=1", PATIENCE).unwrap();
+
+    // With a model there is something to wait for; nothing below is tried a second time.
+    rig.spawn().unwrap();
+    let heard = manager.wait_for("READY=1", PATIENCE).unwrap();
+    assert_eq!(heard.len(), 1, "nothing comes before it: {heard:?}");
+    assert!(heard[0].contains("STATUS=1 of 1 pipelines run"), "{heard:?}");
+    assert_eq!(rig.pipeline("belt").unwrap()["state"], "running");
+    assert!(processes::is_alive(rig.runner_pid("belt").unwrap()));
+    let url = rig.metrics_url().unwrap();
+    assert_eq!(metrics::get(&url).unwrap().0, 200);
+    assert_eq!(metrics::get(&url.replace("/metrics", "/readyz")).unwrap().0, 200);
+    Collector::attach(&rig.outcomes_socket()).unwrap();
+}
+
+#[test]
+fn the_watchdog_is_fed_in_time() {
+    let (mut rig, manager) = managed("");
+    rig.set_env("WATCHDOG_USEC", "1000000");
+    rig.spawn().unwrap();
+    manager.wait_for("READY=1", PATIENCE).unwrap();
+    for ping in 0..4 {
+        // Half a second apart; the manager would act after a whole one.
+        manager.wait_for("WATCHDOG=1", Duration::from_secs(1)).unwrap_or_else(|error| panic!("ping {ping}: {error:#}"));
+    }
+}
+
+#[test]
+fn a_frozen_daemon_feeds_no_watchdog() {
+    let (mut rig, manager) = managed("");
+    rig.set_env("WATCHDOG_USEC", "1000000");
+    rig.spawn().unwrap();
+    manager.wait_for("WATCHDOG=1", PATIENCE).unwrap();
+    signal(rig.pid(), SIGSTOP).unwrap();
+    rig.wait_for("inferd to be stopped", |rig| Ok(processes::is_stopped(rig.pid()))).unwrap();
+    // One may have been on its way.
+    let _ = manager.wait_for("WATCHDOG=1", Duration::from_millis(1));
+    assert!(manager.wait_for("WATCHDOG=1", Duration::from_millis(1500)).is_err());
+    signal(rig.pid(), SIGCONT).unwrap();
+    manager.wait_for("WATCHDOG=1", PATIENCE).unwrap();
+}
+
+#[test]
+fn a_hangup_reloads_as_the_service_manager_expects_it() {
+    let (mut rig, manager) = managed("");
+    rig.spawn().unwrap();
+    manager.wait_for("READY=1", PATIENCE).unwrap();
+    signal(rig.pid(), SIGHUP).unwrap();
+    let heard = manager.wait_for("RELOADING=1", PATIENCE).unwrap();
+    let reloading = heard.last().unwrap();
+    let stamp = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    let age = now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000 - stamp.parse::<i64>().unwrap();
+    assert!((0..60_000_000).contains(&age), "the stamp is {age} µs old");
+    manager.wait_for("READY=1", PATIENCE).unwrap();
+    let reloads = rig.scrape().unwrap();
+    assert_eq!(reloads.value("inferd_config_reloads_total", &[("result", "succeeded")]), Some(1.0));
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_reported() {
+    let good = belt_config("belt", "fps = 50\nat_end = \"loop\"");
+    let (rig, collector) = running(&good);
+    let runner = rig.runner_pid("belt").unwrap();
+    rig.configure(&good.replace("fps = 50", "fpz = 50")).unwrap();
+    rig.wait_for("the problem", |rig| Ok(rig.ctl_json(&["status"])?["config_error"] != "")).unwrap();
+    let status = rig.ctl_json(&["status"]).unwrap();
+    let line = fs::read_to_string(rig.config_file()).unwrap().lines().position(|line| line.starts_with("fpz")).unwrap();
+    let place = format!("{}:{}: pipelines.belt.source", rig.config_file().display(), line + 1);
+    for said in
+        [status["config_error"].as_str().unwrap(), status["problems"][0]["message"].as_str().unwrap(), &rig.log()]
+    {
+        assert!(said.contains(&place) && said.contains("fpz") && said.contains("`fps`"), "{place}: {said}");
+    }
+    let windows = collector.count("belt");
+    rig.wait_for("more windows", |_| Ok(collector.count("belt") > windows + 20)).unwrap();
+    assert_eq!(rig.runner_pid("belt").unwrap(), runner);
+
+    rig.configure(&good).unwrap();
+    rig.wait_for("the problem to go", |rig| Ok(rig.ctl_json(&["status"])?["config_error"] == "")).unwrap();
+    assert_eq!(rig.runner_pid("belt").unwrap(), runner);
+    let lines = collector.lines();
+    let tally = outcomes::tally(&outcomes::of(&lines, "belt"));
+    assert_eq!((tally.lost, tally.doubled, outcomes::missed(&lines)), (0, 0, 0), "nobody noticed");
+}
+
+#[test]
+fn pipelines_come_and_go_with_the_file_and_leave_the_others_alone() {
+    let source = "fps = 50\nat_end = \"loop\"";
+    let (belt, other) = (belt_config("belt", source), belt_config("other", source));
+    let (rig, collector) = running(&belt);
+    let runner = rig.runner_pid("belt").unwrap();
+    rig.configure(&format!("{belt}{other}")).unwrap();
+    rig.wait_for("the new pipeline", |rig| Ok(rig.pipeline("other").is_ok_and(|one| one["state"] == "running")))
+        .unwrap();
+    rig.wait_for("its windows", |_| Ok(collector.count("other") > 20)).unwrap();
+    let added = rig.runner_pid("other").unwrap();
+    rig.configure(&belt).unwrap();
+    rig.wait_for("it to go", |rig| Ok(rig.pipeline("other").is_err())).unwrap();
+    rig.wait_for("its runner to end", |_| Ok(!processes::is_alive(added))).unwrap();
+    let gone = rig.scrape().unwrap();
+    assert_eq!(gone.value("inferd_pipeline_state", &[("pipeline", "other"), ("state", "running")]), None);
+
+    assert_eq!(rig.runner_pid("belt").unwrap(), runner);
+    let windows = collector.count("belt");
+    rig.wait_for("more windows", |_| Ok(collector.count("belt") > windows + 20)).unwrap();
+    let lines = collector.lines();
+    for pipeline in ["belt", "other"] {
+        let tally = outcomes::tally(&outcomes::of(&lines, pipeline));
+        assert_eq!((tally.lost, tally.doubled, tally.out_of_order), (0, 0, 0), "{pipeline}");
+    }
+}
+
+#[test]
+fn a_clean_stop_serves_what_was_begun() {
+    let (mut rig, manager) = managed(&belt_config("belt", "pace = \"fast\"\nat_end = \"loop\""));
+    rig.launch().unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.wait_for_state("belt", "running").unwrap();
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    rig.wait_for("windows", |_| Ok(collector.count("belt") > 50)).unwrap();
+    // With the runner held, the two windows that it has are what a careless stop would lose.
+    let runner = rig.runner_pid("belt").unwrap();
+    signal(runner, SIGSTOP).unwrap();
+    rig.wait_for("the runner to be held", |_| Ok(processes::is_stopped(runner))).unwrap();
+    rig.wait_for("all that was answered", |rig| all_are_read(rig, &collector)).unwrap();
+    let before = collector.count("belt");
+    signal(rig.pid(), SIGTERM).unwrap();
+    manager.wait_for("STOPPING=1", PATIENCE).unwrap();
+    signal(runner, SIGCONT).unwrap();
+    let took = rig.stop().unwrap();
+    println!("stopped in {took:?}");
+    assert!(took < STOP_WITHIN, "{took:?}");
+    let lines = collector.finish();
+    let tally = outcomes::tally(&outcomes::of(&lines, "belt"));
+    assert!(tally.outcomes >= before + 2, "{before} before, {} in the end", tally.outcomes);
+    assert_eq!((tally.lost, tally.doubled, tally.out_of_order), (0, 0, 0));
+    assert!(lines.iter().all(|line| line.outcome["verdict"] != "failed"));
+    assert!(!processes::is_alive(runner));
+    assert!(!rig.outcomes_socket().exists());
+}
+
+#[test]
+fn a_stop_right_after_a_recording_loses_no_window() {
+    let config = belt_config("belt", "pace = \"fast\"\nat_end = \"stop\"");
+    let mut rig = Rig::start(&config.replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1)).unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    rig.ctl(&["start", "belt"]).unwrap();
+    rig.wait_for_state("belt", "finished").unwrap();
+    let took = rig.stop().unwrap();
+    assert!(took < STOP_WITHIN, "{took:?}");
+    let lines = collector.finish();
+    let frames = fs::read_dir(fixtures::recording("belt")).unwrap().count();
+    let windows: Vec<_> = lines.iter().map(|line| line.outcome["window"].as_u64().unwrap()).collect();
+    assert_eq!(windows, (0..frames as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stop_with_a_hung_runner_takes_no_longer_than_promised() {
+    let (mut rig, _collector) = running(&belt_config("belt", "fps = 50\nat_end = \"loop\""));
+    let runner = rig.runner_pid("belt").unwrap();
+    signal(runner, SIGSTOP).unwrap();
+    rig.wait_for("the runner to be held", |_| Ok(processes::is_stopped(runner))).unwrap();
+    let took = rig.stop().unwrap();
+    println!("stopped in {took:?}");
+    assert!(took < STOP_WITHIN, "{took:?}");
+    rig.wait_for("the runner to end", |_| Ok(!processes::is_alive(runner))).unwrap();
+}
+
+#[test]
+fn a_second_inferd_on_the_same_folder_is_refused_with_the_first_ones_pid() {
+    let rig = Rig::start("").unwrap();
+    let second = rig.daemon_command().stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success(), "{said}");
+    assert!(said.contains(&format!("process {}", rig.pid())) && said.contains(path(&rig.state()).unwrap()), "{said}");
+    rig.ctl(&["status"]).unwrap();
+    Collector::attach(&rig.outcomes_socket()).unwrap();
+}
+
+#[test]
+fn a_bundle_that_is_dropped_in_is_installed_and_a_damaged_one_set_aside() {
+    let rig = Rig::start("").unwrap();
+    let bundle = rig.pack(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    let incoming = rig.state().join("incoming");
+    fs::copy(&bundle, incoming.join("belt.inferd")).unwrap();
+    rig.wait_for("the model", |rig| Ok(rig.ctl_json(&["models"])?["models"][0]["active"] == "1.0.0")).unwrap();
+    rig.wait_for("the bundle to be cleared away", |_| Ok(!incoming.join("belt.inferd").exists())).unwrap();
+
+    let mut damaged = fs::read(&bundle).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    fs::File::create(incoming.join("bad.inferd"))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &damaged))
+        .unwrap();
+    rig.wait_for("it to be set aside", |_| Ok(incoming.join("bad.inferd.failed").exists())).unwrap();
+    assert!(!incoming.join("bad.inferd").exists());
+    let why = fs::read_to_string(incoming.join("bad.inferd.failed.txt")).unwrap();
+    println!("the damaged bundle: {}", why.trim());
+    assert!(why.trim().len() > 10, "{why}");
+    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn readiness_says_what_is_missing() {
+    let rig = Rig::start(&belt_config("belt", "at_end = \"loop\"")).unwrap();
+    let url = rig.metrics_url().unwrap();
+    let get = |page: &str| metrics::get(&url.replace("/metrics", page)).unwrap();
+    assert_eq!(get("/healthz"), (200, "ok\n".into()));
+    rig.wait_for_state("belt", "waiting").unwrap();
+    rig.wait_for("a reason", |rig| Ok(rig.pipeline("belt")?["reason"] != "")).unwrap();
+    let (status, why) = get("/readyz");
+    assert_eq!(status, 503);
+    assert!(why.contains("belt waiting: model belt-inspect is not installed; `inferctl install FILE`"), "{why}");
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.wait_for_state("belt", "running").unwrap();
+    assert_eq!(get("/readyz").0, 200);
+}
+
+fn belt_config(name: &str, source: &str) -> String {
+    pipeline_config(name, "belt-inspect", &fixtures::recording("belt"), source)
+}
+
+/// A rig with a service manager, not started.
+fn managed(config: &str) -> (Rig, ServiceManager) {
+    let mut rig = Rig::new().unwrap();
+    rig.configure(config).unwrap();
+    let manager = ServiceManager::listen(rig.folder()).unwrap();
+    rig.set_env("NOTIFY_SOCKET", &manager.address());
+    (rig, manager)
+}
+
+/// A rig whose pipeline `belt` runs, with a collector.
+fn running(config: &str) -> (Rig, Collector) {
+    let rig = Rig::start(config).unwrap();
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.wait_for_state("belt", "running").unwrap();
+    rig.wait_for("windows", |_| Ok(collector.count("belt") > 10)).unwrap();
+    (rig, collector)
+}
+
+/// Whether the collector has every outcome that inferd has counted.
+fn all_are_read(rig: &Rig, collector: &Collector) -> anyhow::Result<bool> {
+    let first = collector.lines().first().and_then(|line| line.outcome["window"].as_u64()).unwrap_or_default();
+    let windows = rig.pipeline("belt")?["counts"]["windows"].as_u64().unwrap_or_default();
+    Ok(windows == first + collector.count("belt") as u64)
+}
