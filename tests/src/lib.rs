@@ -6,7 +6,9 @@
 pub mod fixtures;
 pub mod metrics;
 pub mod outcomes;
+pub mod outside;
 pub mod receiver;
 pub mod rig;
+pub mod variant;
 
 pub use rig::Rig;
