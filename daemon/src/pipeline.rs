@@ -233,11 +233,11 @@ impl Pipeline {
         self.metrics.frames(accepted, dropped);
         self.status.frames(accepted, dropped);
         self.metrics.throttled(self.sampler.throttled());
-        if let Some(state) = self.status.serves(&self.engine) {
+        if self.status.serves(&self.engine) {
             let runner = self.engine.runner();
             let level = runner.map(|runner| runner.ready().sandbox.level());
             let version = &self.engine.version().id;
-            self.metrics.show(state.word(), Some(version), level, runner.map_or(0, Runner::pid));
+            self.metrics.show(Some(version), level, runner.map_or(0, Runner::pid));
         }
     }
 

@@ -13,12 +13,19 @@ pub struct Scrape(pub String);
 impl Scrape {
     /// The value of the series with this name and these labels (any order, others ignored); `None` where there is none.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.values(name, labels).next()
+    }
+
+    /// The sum over all series with this name and these labels; 0 where there is none.
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.values(name, labels).sum()
+    }
+
+    fn values(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
         let has = |line: &str| labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")));
-        let line = self
-            .0
-            .lines()
-            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && has(line))?;
-        line.rsplit(' ').next()?.parse().ok()
+        let is =
+            move |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && has(line);
+        self.0.lines().filter(is).filter_map(|line| line.rsplit(' ').next()?.parse().ok())
     }
 }
 

@@ -65,6 +65,11 @@ impl Collector {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What has come since the last time, for readers that go on for long.
+    pub fn take(&self) -> Vec<Line> {
+        std::mem::take(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How many outcomes of a pipeline have come so far.
     pub fn count(&self, pipeline: &str) -> usize {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -221,6 +221,9 @@ impl Owner {
     /// Publishes the state, if it has changed.
     fn publish(&self) {
         let state = self.snapshot();
+        for (name, pipeline) in &state.pipelines {
+            self.deps.metrics.pipeline_is(name, pipeline.state.word());
+        }
         self.state.send_if_modified(|published| {
             let modified = **published != state;
             if modified {

@@ -110,6 +110,11 @@ impl Metrics {
         self.0.pipeline.of(name)
     }
 
+    /// Shows the state of a pipeline.
+    pub fn pipeline_is(&self, name: &inferd_core::Name, state: &'static str) {
+        self.0.pipeline.is_in(name, state);
+    }
+
     /// Forgets a pipeline that is no longer configured.
     pub fn forget_pipeline(&self, name: &inferd_core::Name) {
         self.0.pipeline.forget(name);

@@ -34,6 +34,9 @@ pub(super) struct Families {
     throttled: IntCounterVec,
     info: Info,
     resident: IntGaugeVec,
+    state: IntGaugeVec,
+    /// The state that each pipeline's series is at 1 for.
+    states: Mutex<HashMap<Name, &'static str>>,
     /// Runners by pipeline, for figures that are read at a scrape.
     runners: Mutex<HashMap<Name, Arc<AtomicU32>>>,
 }
@@ -41,7 +44,6 @@ pub(super) struct Families {
 /// Families of which one series a pipeline is at 1.
 #[derive(Clone)]
 struct Info {
-    state: IntGaugeVec,
     model: IntGaugeVec,
     sandbox: IntGaugeVec,
 }
@@ -51,7 +53,6 @@ impl Info {
         let version = &["pipeline", "model", "version", "digest"];
         let confined = "The sandbox that confines the runner, always 1.";
         Ok(Self {
-            state: with.gauges("inferd_pipeline_state", "1 for the state that it is in.", &["pipeline", "state"])?,
             model: with.gauges("inferd_pipeline_model_info", "The version that serves, always 1.", version)?,
             sandbox: with.gauges("inferd_runner_sandbox_info", confined, &["pipeline", "level"])?,
         })
@@ -108,6 +109,8 @@ impl Families {
             )?,
             info: Info::register(with)?,
             resident: with.gauges("inferd_runner_resident_bytes", "Resident memory of the runner.", one)?,
+            state: with.gauges("inferd_pipeline_state", "1 for the state that it is in.", &["pipeline", "state"])?,
+            states: Mutex::default(),
             runners: Mutex::default(),
         })
     }
@@ -133,7 +136,23 @@ impl Families {
         }
     }
 
+    /// Shows the state of a pipeline, of one that does not run too.
+    pub(super) fn is_in(&self, name: &Name, state: &'static str) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if states.get(name) == Some(&state) {
+            return;
+        }
+        if let Some(before) = states.insert(name.clone(), state) {
+            // It fails only where the series was never made.
+            let _ = self.state.remove_label_values(&[name.as_str(), before]);
+        }
+        self.state.with_label_values(&[name.as_str(), state]).set(1);
+    }
+
     pub(super) fn forget(&self, name: &Name) {
+        if let Some(state) = self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(name) {
+            let _ = self.state.remove_label_values(&[name.as_str(), state]);
+        }
         self.runners.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         let pipeline = name.as_str();
         // Each fails only where the series was never made.
@@ -192,7 +211,6 @@ pub struct PipelineMetrics {
 /// The info series that are at 1.
 #[derive(Clone, Debug, PartialEq)]
 struct Shown {
-    state: &'static str,
     model: Option<ModelId>,
     sandbox: Option<&'static str>,
 }
@@ -251,22 +269,15 @@ impl PipelineMetrics {
         self.restarts[reason as usize].inc();
     }
 
-    /// Shows the state, and the version and sandbox of the runner with process id `runner_pid` (0: none).
-    pub fn show(
-        &mut self,
-        state: &'static str,
-        model: Option<&ModelId>,
-        sandbox: Option<&'static str>,
-        runner_pid: u32,
-    ) {
+    /// Shows the version and sandbox of the runner with process id `runner_pid` (0: none).
+    pub fn show(&mut self, model: Option<&ModelId>, sandbox: Option<&'static str>, runner_pid: u32) {
         self.runner.store(runner_pid, Ordering::Relaxed);
-        let shown = Shown { state, model: model.cloned(), sandbox };
+        let shown = Shown { model: model.cloned(), sandbox };
         if self.shown.as_ref() == Some(&shown) {
             return;
         }
         self.hide();
         let pipeline = self.name.as_str();
-        self.info.state.with_label_values(&[pipeline, state]).set(1);
         if let Some(model) = model {
             let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
             self.info.model.with_label_values(&labels).set(1);
@@ -281,7 +292,6 @@ impl PipelineMetrics {
         let Some(shown) = self.shown.take() else { return };
         let pipeline = self.name.as_str();
         // Each fails only where the series was never made.
-        let _ = self.info.state.remove_label_values(&[pipeline, shown.state]);
         if let Some(model) = shown.model {
             let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
             let _ = self.info.model.remove_label_values(&labels);

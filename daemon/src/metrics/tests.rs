@@ -5,7 +5,8 @@ fn scraped() -> String {
     let name = "belt".parse().unwrap();
     let mut pipeline = metrics.pipeline(&name);
     pipeline.frames(3, 1);
-    pipeline.show("running", None, Some("full"), std::process::id());
+    metrics.pipeline_is(&name, "running");
+    pipeline.show(None, Some("full"), std::process::id());
     metrics.swapped(&name, true);
     metrics.installed(false);
     metrics.reloaded(true);
@@ -41,6 +42,21 @@ fn a_pipeline_that_is_gone_leaves_no_series() {
     let metrics = Metrics::new().unwrap();
     let name = "gone".parse().unwrap();
     drop(metrics.pipeline(&name));
+    metrics.pipeline_is(&name, "stopped");
     metrics.forget_pipeline(&name);
     assert!(!metrics.scrape(&Readings::default()).unwrap().contains("gone"));
+}
+
+#[test]
+fn a_pipeline_has_one_state_also_when_it_does_not_run() {
+    let metrics = Metrics::new().unwrap();
+    let name = "belt".parse().unwrap();
+    metrics.pipeline_is(&name, "waiting");
+    let pipeline = metrics.pipeline(&name);
+    metrics.pipeline_is(&name, "running");
+    drop(pipeline);
+    metrics.pipeline_is(&name, "stopped");
+    let text = metrics.scrape(&Readings::default()).unwrap();
+    let states: Vec<_> = text.lines().filter(|line| line.starts_with("inferd_pipeline_state{")).collect();
+    assert_eq!(states, [r#"inferd_pipeline_state{pipeline="belt",state="stopped"} 1"#]);
 }

@@ -150,8 +150,8 @@ impl Status {
         self.lock().counts.runner_restarts += 1;
     }
 
-    /// Takes over how the engine is; tells the owner where that has changed, and the caller with the new state.
-    pub(super) fn serves(&self, engine: &Engine) -> Option<PipelineState> {
+    /// Takes over how the engine is; tells the owner where that has changed, and the caller whether it has.
+    pub(super) fn serves(&self, engine: &Engine) -> bool {
         let (state, reason) = match engine.health() {
             Health::Serving => (PipelineState::Running, String::new()),
             Health::Starting => (PipelineState::Starting, String::new()),
@@ -161,14 +161,14 @@ impl Status {
         let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
         let same = inner.state == state && inner.reason == reason && inner.serving.runner_pid == pid;
         if same {
-            return None;
+            return false;
         }
         inner.state = state;
         inner.reason = reason;
         inner.serving = serving(engine);
         drop(inner);
         self.changed.notify_one();
-        Some(state)
+        true
     }
 
     pub(super) fn end(&self, ended: Ended) {

@@ -1,0 +1,60 @@
+# inferd: everything that is done from a checkout. `make` says what there is.
+#
+# Programs, tests and figures are built with one profile and one set of features (--release --workspace): the inference
+# engine takes a quarter of an hour to compile, once is enough.
+
+# One target folder for all checkouts, below the user's cache folder where there is one; else ./target.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+ifneq ($(wildcard $(CACHE)/.),)
+export CARGO_TARGET_DIR ?= $(CACHE)/inferd/target
+else
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+endif
+
+CARGO ?= cargo
+PROGRAMS := $(CARGO_TARGET_DIR)/release
+export RUSTDOCFLAGS ?= -D warnings
+
+.PHONY: help build demo test lint bench fmt clean dependencies
+
+help:
+	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
+	@echo 'make demo KEEP=1  the same, and leaves it running, for looking around with inferctl'
+	@echo 'make test         everything: format, lints, documentation, licences, unit and whole-system tests'
+	@echo 'make bench        what inferd costs, against the bare inference loop'
+	@echo 'make build        the programs'
+	@echo 'make fmt          formats the sources'
+	@echo 'make clean        removes what was built, for all checkouts that share the target folder'
+	@echo
+	@echo 'Builds into $(CARGO_TARGET_DIR)'
+
+# What the build, the demo and the tests need of the system; installs only what is missing.
+dependencies:
+	@packaging/install-dependencies
+
+build: dependencies
+	$(CARGO) build --release --workspace --locked
+	@echo 'inferd, inferctl and inferd-runner are in $(PROGRAMS)'
+
+demo: build
+	@'$(PROGRAMS)/demo'
+
+bench: build
+	@'$(PROGRAMS)/bench'
+
+# The tests run the programs, so those come first; the tests' own results come last.
+test: lint build
+	$(CARGO) test --release --workspace --locked
+
+lint: dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	$(CARGO) doc --release --workspace --no-deps --document-private-items --locked
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
+	else printf '\n*** SKIPPED licences and advisories: no cargo-deny; cargo install cargo-deny ***\n\n'; fi
+
+fmt:
+	$(CARGO) fmt
+
+clean:
+	$(CARGO) clean

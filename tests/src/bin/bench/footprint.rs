@@ -1,0 +1,162 @@
+//! What inferd adds to a window's latency, its memory, its start, the price of a scrape.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use inferd_tests::outcomes::{Collector, Line};
+use inferd_tests::{Rig, fixtures, metrics, rig};
+use serde_json::Value;
+
+use crate::report::{Row, quantile};
+
+/// Measures all of it.
+///
+/// # Errors
+/// Where inferd does not run.
+pub(crate) fn measure(quick: bool) -> anyhow::Result<Vec<Row>> {
+    let mut rows = vec![at_rest()?];
+    rows.extend(at_work(if quick { Duration::from_secs(5) } else { Duration::from_secs(40) })?);
+    rows.push(start(if quick { 3 } else { 15 })?);
+    Ok(rows)
+}
+
+/// Resident memory without pipelines, after a request from the bus and one over HTTP.
+fn at_rest() -> anyhow::Result<Row> {
+    let rig = Rig::start("")?;
+    rig.scrape()?;
+    let resident = resident_mb(rig.pid())?;
+    Ok(Row {
+        what: "resident memory of inferd at rest".into(),
+        aim: "≤ 15 MB",
+        measured: format!("{resident:.1} MB"),
+        met: Some(resident <= 15.0),
+    })
+}
+
+/// Three pipelines at a calm pace.
+fn at_work(time: Duration) -> anyhow::Result<Vec<Row>> {
+    let rig = Rig::start(&three_pipelines())?;
+    for model in fixtures::MODELS {
+        rig.install(&fixtures::model(model, "1.1.0"))?;
+    }
+    for model in fixtures::MODELS {
+        rig.wait_for_state(model, "running")?;
+    }
+    let collector = Collector::attach(&rig.outcomes_socket())?;
+    std::thread::sleep(time);
+    let mut rows = latency(&collector.take())?;
+    rows.extend(memory(&rig)?);
+    rows.push(scrape(&rig.metrics_url()?)?);
+    Ok(rows)
+}
+
+fn three_pipelines() -> String {
+    let one = |model: &str| {
+        let rest = if model == "belt-inspect" { "at_end = \"loop\"\nfps = 25\n" } else { "at_end = \"loop\"\n" };
+        rig::pipeline_config(model, model, &fixtures::recording_of(model), rest)
+    };
+    fixtures::MODELS.map(one).concat()
+}
+
+/// A window's latency without the runner's own stages: queues, threads that wake, the socket to the runner and back.
+fn latency(lines: &[Line]) -> anyhow::Result<Vec<Row>> {
+    let mut added_us: Vec<f64> = lines.iter().filter_map(|line| added_us(&line.outcome)).collect();
+    ensure!(added_us.len() > 100, "only {} windows came", added_us.len());
+    let windows = added_us.len();
+    let row = |share: f64, name: &str, aim, limit_us: f64, added_us: &mut [f64]| {
+        let added = quantile(added_us, share);
+        let measured = format!("{added:.0} µs ({windows} windows)");
+        Row { what: format!("latency that inferd adds, {name}"), aim, measured, met: Some(added <= limit_us) }
+    };
+    Ok(vec![
+        row(0.5, "p50", "≤ 100 µs", 100.0, &mut added_us),
+        row(0.99, "p99", "≤ 1 ms", 1000.0, &mut added_us),
+    ])
+}
+
+fn added_us(outcome: &Value) -> Option<f64> {
+    let stages = outcome["stages_ms"].as_object()?;
+    let own: f64 = stages.values().filter_map(Value::as_f64).sum();
+    Some((outcome["latency_ms"].as_f64()? - own) * 1e3)
+}
+
+fn memory(rig: &Rig) -> anyhow::Result<Vec<Row>> {
+    let unpromised = |what, mb: f64| Row { what, aim: "", measured: format!("{mb:.1} MB"), met: None };
+    let mut rows = vec![unpromised("resident memory of inferd with three pipelines".into(), resident_mb(rig.pid())?)];
+    for model in fixtures::MODELS {
+        let pid = rig.pipeline(model)?["runner_pid"].as_u64().context("a pipeline has no runner")?;
+        rows.push(unpromised(format!("resident memory of the runner of {model} 1.1.0"), resident_mb(u32::try_from(pid)?)?));
+    }
+    Ok(rows)
+}
+
+/// `VmRSS` of `/proc/PID/status`, in megabytes of 10^6 bytes.
+fn resident_mb(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024.0 / 1e6)
+}
+
+fn scrape(url: &str) -> anyhow::Result<Row> {
+    let mut times_ms = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..200 {
+        let begun = Instant::now();
+        bytes = metrics::scrape(url)?.0.len();
+        times_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    let (p50, p99) = (quantile(&mut times_ms, 0.5), quantile(&mut times_ms, 0.99));
+    Ok(Row {
+        what: "a scrape, three pipelines running".into(),
+        aim: "",
+        measured: format!("p50 {p50:.2} ms, p99 {p99:.2} ms, {} kB", bytes / 1000),
+        met: None,
+    })
+}
+
+/// From exec to `READY=1`, with three models installed.
+fn start(rounds: usize) -> anyhow::Result<Row> {
+    let mut rig = Rig::start(&three_pipelines())?;
+    for model in fixtures::MODELS {
+        rig.install(&fixtures::model(model, "1.1.0"))?;
+    }
+    rig.stop()?;
+    let address = rig.folder().join("notify.sock");
+    let socket = UnixDatagram::bind(&address)?;
+    socket.set_read_timeout(Some(rig::PATIENCE))?;
+    let mut times_ms = Vec::new();
+    for _ in 0..rounds {
+        let mut command = rig.daemon_command();
+        command.env("NOTIFY_SOCKET", &address).stdout(Stdio::null()).stderr(Stdio::null());
+        let begun = Instant::now();
+        let mut daemon = command.spawn()?;
+        wait_for_ready(&socket)?;
+        times_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+        rig::signal(daemon.id(), nix::sys::signal::Signal::SIGTERM)?;
+        daemon.wait()?;
+        drain(&socket)?;
+    }
+    let measured = format!("{:.0} ms (median of {rounds})", quantile(&mut times_ms, 0.5));
+    Ok(Row { what: "start to READY, three models installed".into(), aim: "", measured, met: None })
+}
+
+fn wait_for_ready(socket: &UnixDatagram) -> anyhow::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).context("inferd did not become ready")?;
+        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1") {
+            return Ok(());
+        }
+    }
+}
+
+/// Throws away what the daemon said on its way out.
+fn drain(socket: &UnixDatagram) -> anyhow::Result<()> {
+    socket.set_nonblocking(true)?;
+    let mut buffer = [0; 4096];
+    while socket.recv(&mut buffer).is_ok() {}
+    Ok(socket.set_nonblocking(false)?)
+}

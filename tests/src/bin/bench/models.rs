@@ -1,0 +1,97 @@
+//! Models that take tensors as they are, so that inferd and the bare loop get the very same floats.
+
+use std::path::{Path, PathBuf};
+
+use inferd_tests::fixtures;
+use inferd_tests::variant::write;
+
+/// Frames in a recording: more than any cache holds of them, few enough for the page cache.
+const FRAMES: usize = 64;
+
+/// A model with what the benchmark must know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    /// For the table.
+    pub(crate) what: String,
+    /// The ONNX file.
+    pub(crate) artifact: PathBuf,
+    /// Name, in the bundle.
+    pub(crate) name: &'static str,
+    /// Extents of the input.
+    pub(crate) shape: [usize; 4],
+    labels: &'static str,
+}
+
+/// The fixtures' image models, and a heavier one by others where it is there.
+pub(crate) fn all() -> anyhow::Result<Vec<Model>> {
+    let belt = |version: &str, name| Model {
+        what: format!("belt-inspect {version}, 64 x 64"),
+        artifact: fixtures::model("belt-inspect", version).join("model.onnx"),
+        name,
+        shape: [1, 64, 64, 3],
+        labels: "\"empty\", \"part-ok\", \"part-defect\"",
+    };
+    let mut models = vec![belt("1.0.0", "belt-small"), belt("1.1.0", "belt-large")];
+    if let Some(folder) = fixtures::real_data("benchmark of vww_float") {
+        models.push(Model {
+            what: "vww_float (MobileNet), 96 x 96".into(),
+            artifact: folder.join("image/vww_float.onnx"),
+            name: "vww",
+            shape: [1, 96, 96, 3],
+            labels: "\"nobody\", \"person\"",
+        });
+    }
+    Ok(models)
+}
+
+impl Model {
+    /// Floats of a frame.
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The same frames at every call: pixels between 0 and 1.
+    pub(crate) fn frames(&self) -> Vec<Vec<f32>> {
+        let mut random = fastrand::Rng::with_seed(20_260);
+        (0..FRAMES).map(|_| (0..self.elements()).map(|_| random.f32()).collect()).collect()
+    }
+
+    /// Writes the frames as a recording: one `.npy` file `[N, H, W, C]` f32.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub(crate) fn write_recording(&self, into: &Path) -> anyhow::Result<PathBuf> {
+        let [_, height, width, channels] = self.shape;
+        let header = format!(
+            "{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {height}, {width}, {channels}), }}"
+        );
+        // Magic, version 1.0, length of the header; padded so that the elements begin at a multiple of 64.
+        let header = format!("{header:<117}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(u16::try_from(header.len())?.to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(self.frames().iter().flatten().flat_map(|value| value.to_le_bytes()));
+        let path = into.join(format!("{}.npy", self.name));
+        write(&path, &bytes)?;
+        Ok(path)
+    }
+
+    /// Writes a model folder that `inferctl bundle pack` takes.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub(crate) fn write_folder(&self, into: &Path) -> anyhow::Result<PathBuf> {
+        let folder = into.join(format!("{}-model", self.name));
+        std::fs::create_dir(&folder)?;
+        std::fs::copy(&self.artifact, folder.join("model.onnx"))?;
+        let manifest = format!(
+            "format = 1\nname = \"{}\"\nversion = \"1.0.0\"\nlicence = \"Apache-2.0\"\n\
+             [artifact]\nfile = \"model.onnx\"\nformat = \"onnx\"\n\
+             [input]\nkind = \"tensor\"\nshape = {:?}\ndtype = \"f32\"\n\
+             [output]\ntask = \"classification\"\nlabels = [{}]\nactivation = \"none\"\n",
+            self.name, self.shape, self.labels
+        );
+        write(&folder.join("model.toml"), manifest.as_bytes())?;
+        Ok(folder)
+    }
+}
