@@ -78,8 +78,7 @@ fn failure(outcome: &Value) -> Option<String> {
 }
 
 fn model(outcome: &Value) -> String {
-    let model = &outcome["model"];
-    format!("{} {}", model["name"].as_str().unwrap_or("?"), model["version"].as_str().unwrap_or("?"))
+    format!("{} {}", outcome["model"].as_str().unwrap_or("?"), outcome["version"].as_str().unwrap_or("?"))
 }
 
 fn colour(verdict: &str) -> Paint {
@@ -95,8 +94,8 @@ fn colour(verdict: &str) -> Paint {
 mod tests {
     use super::*;
 
-    const EVENT: &str = r#"{"time":"2026-01-01T12:00:00.123Z","pipeline":"belt","window":42,"model":{"name":"belt-inspect","version":"1.0.0","digest":"00"},"verdict":"event","label":"scratch","confidence":0.98,"margin":0.9,"latency_ms":3.2}"#;
-    const FAILED: &str = r#"{"time":"2026-01-01T12:00:01.123Z","pipeline":"belt","window":43,"model":{"name":"belt-inspect","version":"1.0.0"},"verdict":"failed","error":{"stage":"decode","reason":"no JPEG"},"latency_ms":0.4}"#;
+    const EVENT: &str = r#"{"time":"2026-01-01T12:00:00.123Z","pipeline":"belt","window":42,"model":"belt-inspect","version":"1.0.0","digest":"00","verdict":"event","label":"scratch","confidence":0.98,"margin":0.9,"latency_ms":3.2}"#;
+    const FAILED: &str = r#"{"time":"2026-01-01T12:00:01.123Z","pipeline":"belt","window":43,"model":"belt-inspect","version":"1.0.0","verdict":"failed","error":{"stage":"decode","reason":"no JPEG"},"latency_ms":0.4}"#;
 
     #[test]
     fn outcomes_as_text() {
