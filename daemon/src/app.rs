@@ -61,11 +61,18 @@ pub async fn run(options: Options, config: Config) -> anyhow::Result<()> {
     // Registered first: a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = Running::start(options, config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut told_to_end = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let running = tokio::select! {
+        started = Running::start(options, config) => started?,
+        // Nothing serves yet, so there is nothing to drain.
+        () = told_to_end() => return Ok(()),
+    };
+    told_to_end().await;
     running.stop().await;
     Ok(())
 }

@@ -23,11 +23,12 @@ use inferd_core::outcome::Outcome;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::capture::{End, FrameQueue, Player, SourceInfo, Window, Windower};
-use crate::engine::{Engine, Health, Runner, RunnerSettings, Served, Version};
+use crate::engine::{Engine, Health, Runner, RunnerSettings, Served};
 use crate::host::clock::Clock;
 use crate::host::wake::Bell;
 use crate::judge::Judge;
 use crate::metrics::PipelineMetrics;
+use crate::model::store::LoadedVersion;
 use crate::publish::Publisher;
 use crate::sampling::Sampler;
 use crate::spool::{Offered, Spool};
@@ -81,7 +82,7 @@ struct Pipeline {
     windows: Windower,
     engine: Engine,
     judge: Judge,
-    judged: Arc<Version>,
+    judged: Arc<LoadedVersion>,
     sampler: Sampler,
     clock: Clock,
     metrics: PipelineMetrics,
@@ -130,7 +131,6 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
 
 impl Pipeline {
     fn run(mut self) {
-        self.status.serves(&self.engine);
         let ended = loop {
             self.bell.hush();
             self.obey();
@@ -156,7 +156,7 @@ impl Pipeline {
     /// Moves windows from the source to the runner while it has room.
     fn feed(&mut self) {
         while self.engine.has_room() && !self.status.is_stopping() {
-            match self.windows.next() {
+            match self.windows.cut() {
                 Ok(Some(window)) => self.engine.submit(window),
                 Ok(None) => match self.frames.pop() {
                     Some(frame) => self.windows.push(frame),
@@ -233,7 +233,12 @@ impl Pipeline {
         self.metrics.frames(accepted, dropped);
         self.status.frames(accepted, dropped);
         self.metrics.throttled(self.sampler.throttled());
-        self.status.serves(&self.engine);
+        if let Some(state) = self.status.serves(&self.engine) {
+            let runner = self.engine.runner();
+            let level = runner.map(|runner| runner.ready().sandbox.level());
+            let version = &self.engine.version().id;
+            self.metrics.show(state.word(), Some(version), level, runner.map_or(0, Runner::pid));
+        }
     }
 
     fn ended(&self) -> Option<Ended> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use inferd::app::{self, Options};
@@ -25,6 +26,9 @@ struct Arguments {
     user: bool,
 }
 
+/// Time for work on blocking threads that nothing waits for any more.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options { config_file: arguments.config, bus: arguments.user.then_some(BusChoice::Session) };
@@ -39,7 +43,12 @@ fn main() -> ExitCode {
     log::start();
     // One thread: what waits for the outside is little, and the data path has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(app::run(options, config)));
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let ended = runtime.block_on(app::run(options, config));
+        // A model that is still being loaded must not hold up the end; its runner ends with its socket.
+        runtime.shutdown_timeout(LAST_WAIT);
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -32,6 +32,8 @@ pub struct Frame {
     pub captured: Tick,
     /// The same by the wall clock, nanoseconds since 1970.
     pub captured_unix_ns: i64,
+    /// Frames before it were dropped: it does not go on where the one before it ended.
+    pub after_gap: bool,
     /// How its bytes are to be read.
     pub format: inferd_core::frame::Format,
     /// Its bytes.

@@ -65,7 +65,7 @@ impl FrameQueue {
     ///
     /// # Errors
     /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
-    pub fn push(&self, frame: Frame) -> Result<(), Stopped> {
+    pub fn push(&self, mut frame: Frame) -> Result<(), Stopped> {
         let mut state = self.lock();
         match self.0.overflow {
             Overflow::Block => {
@@ -76,6 +76,8 @@ impl FrameQueue {
                 while state.frames.len() >= self.0.capacity {
                     state.frames.pop_front();
                     state.dropped += 1;
+                    let next = state.frames.front_mut().unwrap_or(&mut frame);
+                    next.after_gap = true;
                 }
             }
         }
@@ -160,7 +162,7 @@ mod tests {
         let mut slot = pool.try_take().expect("the test's pool is large enough");
         slot.space()[0] = number;
         slot.set_len(1);
-        Frame { captured: Tick::default(), captured_unix_ns: 0, format: Format::Jpeg, slot }
+        Frame { captured: Tick::default(), captured_unix_ns: 0, after_gap: false, format: Format::Jpeg, slot }
     }
 
     fn numbers(queue: &FrameQueue) -> Vec<u8> {
@@ -175,6 +177,8 @@ mod tests {
             queue.push(frame(&pool, number)).unwrap();
         }
         assert_eq!(queue.counts(), (5, 3));
+        let gaps: Vec<bool> = queue.lock().frames.iter().map(|frame| frame.after_gap).collect();
+        assert_eq!(gaps, [true, false], "the first that is left says that others are missing before it");
         assert_eq!(numbers(&queue), [3, 4]);
     }
 

@@ -153,6 +153,7 @@ impl Playing {
                 let frame = Frame {
                     captured: self.clock.now(),
                     captured_unix_ns: self.clock.unix_ns(),
+                    after_gap: false,
                     format: read.format,
                     slot: read.slot,
                 };

@@ -4,6 +4,7 @@
 //! - Windows are numbered from 0 without a gap, also when a swap changes their length or hop.
 //! - Every window is cut exactly once: window n+1 begins `hop` samples after window n. At a change of the cut the samples
 //!   that wait are kept and the next window begins where it would have begun.
+//! - No window spans a gap: after dropped frames cutting begins anew with what comes next.
 
 use std::collections::VecDeque;
 
@@ -118,7 +119,7 @@ impl Windower {
     ///
     /// # Errors
     /// [`PoolError`] where there is no memory for windows.
-    pub fn next(&mut self) -> Result<Option<Window>, PoolError> {
+    pub fn cut(&mut self) -> Result<Option<Window>, PoolError> {
         let window = match &mut self.cut {
             Cut::Whole(frames) => frames.pop_front().map(|frame| Window {
                 seq: self.next_seq,
@@ -127,7 +128,7 @@ impl Windower {
                 format: frame.format,
                 slot: frame.slot,
             }),
-            Cut::Stream(stream) => stream.next(self.next_seq)?,
+            Cut::Stream(stream) => stream.cut(self.next_seq)?,
         };
         self.next_seq += u64::from(window.is_some());
         Ok(window)
@@ -219,6 +220,10 @@ impl Stream {
         }
         self.captured = frame.captured;
         self.captured_unix_ns = frame.captured_unix_ns;
+        if frame.after_gap {
+            self.waiting.clear();
+            self.start = 0;
+        }
         self.drop_served();
         let bytes = frame.slot.bytes();
         if self.columns.is_empty() {
@@ -255,7 +260,7 @@ impl Stream {
         }
     }
 
-    fn next(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
+    fn cut(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
         let Some(rows) = self.waiting.get(self.start..self.start + self.length_bytes) else { return Ok(None) };
         let pool = match &self.pool {
             Some(pool) if pool.slot_bytes() >= self.length_bytes => pool,

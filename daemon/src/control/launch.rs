@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::capture::{self, Player};
 use crate::config;
-use crate::engine::{self, Content, GoldenSample, RunnerSettings, Version};
+use crate::engine::{self, RunnerSettings};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::metrics::Metrics;
@@ -72,7 +72,7 @@ pub(super) fn launch(
     pipeline::start(parts).map_err(|error| NotLaunched::Failed(with_causes(&error)))
 }
 
-fn active_version(store: &Store, model: &Name) -> Result<Arc<Version>, NotLaunched> {
+fn active_version(store: &Store, model: &Name) -> Result<Arc<LoadedVersion>, NotLaunched> {
     let entry = store.list().into_iter().find(|entry| entry.name == *model);
     let Some(active) = entry.as_ref().and_then(|entry| entry.active.clone()) else {
         let step = match entry {
@@ -82,31 +82,12 @@ fn active_version(store: &Store, model: &Name) -> Result<Arc<Version>, NotLaunch
         return Err(NotLaunched::Waiting(step));
     };
     let loaded = store.load(model, &active).map_err(|error| NotLaunched::Failed(with_causes(&error)))?;
-    Ok(Arc::new(version(loaded)))
+    Ok(Arc::new(loaded))
 }
 
-fn check_fit(player: &Player, version: &Version) -> Result<(), NotLaunched> {
+fn check_fit(player: &Player, version: &LoadedVersion) -> Result<(), NotLaunched> {
     capture::fits(player.info(), &version.manifest)
         .map_err(|mismatch| NotLaunched::Failed(format!("{}: {mismatch}", version.id)))
-}
-
-/// A verified version as the engine takes it.
-pub(super) fn version(loaded: LoadedVersion) -> Version {
-    let names = loaded.manifest.golden.iter().map(|golden| golden.input.clone());
-    let golden = names.zip(loaded.golden).map(|(name, files)| GoldenSample {
-        name,
-        format: files.format,
-        input: Content { file: files.input.fd, bytes: files.input.bytes },
-        expected: Content { file: files.expected.fd, bytes: files.expected.bytes },
-        tolerance: files.tolerance,
-    });
-    Version {
-        golden: golden.collect(),
-        id: loaded.id,
-        manifest: loaded.manifest,
-        labels: loaded.labels,
-        artifact: Content { file: loaded.artifact.fd, bytes: loaded.artifact.bytes },
-    }
 }
 
 /// How runners are started by this configuration.

@@ -151,7 +151,7 @@ impl Owner {
                     tracing::info!(%model, %version, "version is active");
                     self.retry_pipelines_of(&model);
                 }
-                let told = result.as_ref().map(|()| ()).map_err(ToString::to_string);
+                let told = result.clone().map_err(|error| error.to_string());
                 self.incoming_done(incoming, told).await;
                 self.jobs.end(job, result);
             }

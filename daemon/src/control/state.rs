@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use inferd_core::{Digest, Name};
+use inferd_core::Name;
 use semver::Version;
 
+pub use crate::model::store::VersionEntry as InstalledVersion;
 pub use crate::pipeline::{Counts, PipelineState};
 
 /// A snapshot.
@@ -36,23 +37,6 @@ pub struct Model {
     pub active: Option<Version>,
     /// The one before it.
     pub previous: Option<Version>,
-}
-
-/// A version on disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstalledVersion {
-    /// Its number.
-    pub version: Version,
-    /// SHA-256 of its manifest.
-    pub digest: Digest,
-    /// What the manifest says of it.
-    pub description: String,
-    /// `image`, `audio`, `imu`, `tensor`.
-    pub kind: &'static str,
-    /// `classification`, `detection`, `anomaly`, `regression`, `raw`.
-    pub task: &'static str,
-    /// Bytes on disk.
-    pub bytes: u64,
 }
 
 /// A pipeline.
@@ -151,19 +135,7 @@ pub struct Sample {
 
 impl From<crate::model::store::ModelEntry> for Model {
     fn from(entry: crate::model::store::ModelEntry) -> Self {
-        let version = |version: crate::model::store::VersionEntry| InstalledVersion {
-            version: version.version,
-            digest: version.digest,
-            description: version.description,
-            kind: version.kind,
-            task: version.task,
-            bytes: version.bytes,
-        };
-        Self {
-            versions: entry.versions.into_iter().map(version).collect(),
-            active: entry.active,
-            previous: entry.previous,
-        }
+        Self { versions: entry.versions, active: entry.active, previous: entry.previous }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::{self, Runner, RunnerSettings, StartError};
 use crate::host::error::with_causes;
 use crate::model::bundle::BundleError;
 use crate::model::rollout::Step;
-use crate::model::store::StoreError;
+use crate::model::store::{LoadedVersion, StoreError};
 use crate::pipeline::{Handle, Promoted};
 
 /// A pipeline takes a promotion between two windows; one that does not for this long has ended.
@@ -41,8 +41,7 @@ impl Swap {
     /// Carries it out; `progress` is told each step.
     pub(super) fn run(self, mut progress: impl FnMut(Step)) -> Result<(), ControlError> {
         progress(Step::Staged);
-        let loaded = self.deps.store.load(&self.model, &self.version)?;
-        let version = Arc::new(launch::version(loaded));
+        let version = Arc::new(self.deps.store.load(&self.model, &self.version)?);
         for pipeline in &self.pipelines {
             capture::fits(pipeline.source(), &version.manifest)
                 .map_err(|mismatch| ControlError::ModelRefused(format!("{}: {mismatch}", version.id)))?;
@@ -63,7 +62,7 @@ impl Swap {
     fn prove(
         &self,
         settings: &RunnerSettings,
-        version: &Arc<engine::Version>,
+        version: &Arc<LoadedVersion>,
         progress: &mut impl FnMut(Step),
     ) -> Result<Runner, ControlError> {
         let runner = engine::prove(settings, Arc::clone(version), |step| {

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use inferd_core::wire::{FromRunner, Load, PROTOCOL, Ready, ToRunner};
 
+use super::RunnerSettings;
 use super::link::{Link, LinkError};
-use super::{RunnerSettings, Version};
+use crate::model::store::LoadedVersion;
 
 /// Runs before a runner says that it is ready: the first touches all memory, the third is steady.
 const WARM_UP_RUNS: u32 = 3;
@@ -47,7 +48,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Runner {
     pub(super) link: Link,
-    pub(super) version: Arc<Version>,
+    pub(super) version: Arc<LoadedVersion>,
     pub(super) ready: Ready,
     /// The frame memory that it knows.
     pub(super) announced_pool: Option<u32>,
@@ -59,7 +60,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`StartError`]; the process has ended then.
-    pub fn start(settings: &RunnerSettings, version: Arc<Version>) -> Result<Self, StartError> {
+    pub fn start(settings: &RunnerSettings, version: Arc<LoadedVersion>) -> Result<Self, StartError> {
         let begun = Instant::now();
         let spawn_failed = |source| StartError::Spawn { program: settings.program.display().to_string(), source };
         let (mut link, theirs) = Link::pair().map_err(spawn_failed)?;
@@ -79,7 +80,7 @@ impl Runner {
             limits: settings.limits,
             warm_up_runs: WARM_UP_RUNS,
         }));
-        link.send(&load, &[version.artifact.as_fd()], settings.start_timeout).map_err(failed)?;
+        link.send(&load, &[version.artifact.fd.as_fd()], settings.start_timeout).map_err(failed)?;
         let left = settings.start_timeout.saturating_sub(begun.elapsed());
         match link.receive(left).map_err(failed)? {
             FromRunner::Ready(ready) => Ok(Self { link, version, ready, announced_pool: None, child: child.keep() }),
@@ -96,7 +97,7 @@ impl Runner {
     }
 
     /// The version that it serves.
-    pub const fn version(&self) -> &Arc<Version> {
+    pub const fn version(&self) -> &Arc<LoadedVersion> {
         &self.version
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use inferd_core::wire::{FromRunner, GoldenResult, GoldenRun, ToRunner};
 
+use super::RunnerSettings;
 use super::link::LinkError;
 use super::process::{Runner, StartError};
-use super::{GoldenSample, RunnerSettings, Version};
+use crate::model::store::{GoldenFiles, LoadedVersion};
 
 /// What a proof is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Step {
 /// [`StartError`]; the process has ended then.
 pub fn prove(
     settings: &RunnerSettings,
-    version: Arc<Version>,
+    version: Arc<LoadedVersion>,
     mut progress: impl FnMut(Step),
 ) -> Result<Runner, StartError> {
     progress(Step::Starting);
@@ -40,7 +41,7 @@ fn run_golden(
     runner: &mut Runner,
     settings: &RunnerSettings,
     index: usize,
-    sample: &GoldenSample,
+    sample: &GoldenFiles,
 ) -> Result<(), StartError> {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     let failed = |source| StartError::Failed { model: format!("golden sample {}", sample.name), source };
@@ -51,7 +52,10 @@ fn run_golden(
         expected_bytes: sample.expected.bytes,
         tolerance: sample.tolerance,
     });
-    runner.link.send(&run, &[sample.input.as_fd(), sample.expected.as_fd()], settings.deadline).map_err(failed)?;
+    runner
+        .link
+        .send(&run, &[sample.input.fd.as_fd(), sample.expected.fd.as_fd()], settings.deadline)
+        .map_err(failed)?;
     let answer = runner.link.receive(settings.deadline).map_err(failed)?;
     let FromRunner::Golden { index: answered, result } = answer else {
         return Err(failed(LinkError::Protocol(format!("it answered a golden sample with {answer:?}"))));
@@ -62,7 +66,7 @@ fn run_golden(
     judge(sample, &result)
 }
 
-fn judge(sample: &GoldenSample, result: &GoldenResult) -> Result<(), StartError> {
+fn judge(sample: &GoldenFiles, result: &GoldenResult) -> Result<(), StartError> {
     match result {
         // NaN is larger than any tolerance.
         GoldenResult::Compared { max_difference } if *max_difference <= sample.tolerance => Ok(()),

@@ -11,12 +11,13 @@ use std::time::Duration;
 use inferd_core::outcome::{FailedStage, Failure, Inference};
 use inferd_core::wire::{FromRunner, ToRunner, WindowRef};
 
+use super::RunnerSettings;
 use super::link::LinkError;
 use super::process::{Runner, StartError};
-use super::{RunnerSettings, Version};
 use crate::capture::Window;
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
+use crate::model::store::LoadedVersion;
 
 /// Windows that a runner has at once: one that it computes, one that waits for it, so that it never waits for us.
 const IN_FLIGHT: usize = 2;
@@ -30,8 +31,10 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest pause between restarts.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// A runner that has served this long without trouble is forgiven earlier ones.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// A runner that has served this long, or this many windows, is forgiven earlier trouble: it is replaced at once. What
+/// dies or hangs sooner is in a loop, and loops are slowed down.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(10);
+const FORGIVEN_AFTER_WINDOWS: u32 = 20;
 
 /// Why a runner was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +70,7 @@ pub struct Served {
     /// The window.
     pub window: Window,
     /// The version that served it.
-    pub version: Arc<Version>,
+    pub version: Arc<LoadedVersion>,
     /// What came of it.
     pub result: Result<Inference, Failure>,
 }
@@ -89,7 +92,7 @@ pub struct Engine {
     settings: RunnerSettings,
     clock: Clock,
     bell: Bell,
-    version: Arc<Version>,
+    version: Arc<LoadedVersion>,
     state: State,
     /// Windows that wait for a runner, oldest first.
     pending: VecDeque<Flight>,
@@ -107,7 +110,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 enum State {
-    Serving { runner: Runner, since: Tick },
+    Serving { runner: Runner, since: Tick, windows: u32 },
     Starting(Receiver<Result<Runner, StartError>>),
     Backoff { until: Tick, reason: String },
 }
@@ -129,7 +132,7 @@ impl Engine {
             clock,
             bell,
             version,
-            state: State::Serving { runner, since },
+            state: State::Serving { runner, since, windows: 0 },
             pending: VecDeque::with_capacity(IN_FLIGHT),
             in_flight: VecDeque::with_capacity(IN_FLIGHT),
             candidate: None,
@@ -208,7 +211,7 @@ impl Engine {
     }
 
     /// The version that serves, or will when its runner is back.
-    pub const fn version(&self) -> &Arc<Version> {
+    pub const fn version(&self) -> &Arc<LoadedVersion> {
         &self.version
     }
 
@@ -252,6 +255,9 @@ impl Engine {
         match self.in_flight.front().map(|flight| flight.window.seq) {
             Some(expected) if expected == seq => {
                 self.give_back(result);
+                if let State::Serving { windows, .. } = &mut self.state {
+                    *windows = windows.saturating_add(1);
+                }
                 if let Some(next) = self.in_flight.front_mut() {
                     // Its time begins when the runner can begin with it.
                     next.sent = self.clock.now();
@@ -309,8 +315,8 @@ impl Engine {
 
     fn replace_runner(&mut self) {
         let now = self.clock.now();
-        if let State::Serving { since, .. } = &self.state
-            && now.since(*since) > FORGIVEN_AFTER
+        if let State::Serving { since, windows, .. } = &self.state
+            && (now.since(*since) > FORGIVEN_AFTER || *windows >= FORGIVEN_AFTER_WINDOWS)
         {
             self.failures = 0;
         }
@@ -346,7 +352,7 @@ impl Engine {
         match &self.state {
             State::Backoff { until, .. } if self.clock.now() >= *until => self.state = self.start(),
             State::Starting(receiver) => match receiver.try_recv() {
-                Ok(Ok(runner)) => self.state = State::Serving { runner, since: self.clock.now() },
+                Ok(Ok(runner)) => self.state = State::Serving { runner, since: self.clock.now(), windows: 0 },
                 Ok(Err(error)) => self.start_failed(&error),
                 Err(TryRecvError::Disconnected) => self.replace_runner(),
                 Err(TryRecvError::Empty) => {}
@@ -373,7 +379,7 @@ impl Engine {
         if let Some(runner) = self.candidate.take() {
             self.version = Arc::clone(runner.version());
             self.failures = 0;
-            self.state = State::Serving { runner, since: self.clock.now() };
+            self.state = State::Serving { runner, since: self.clock.now(), windows: 0 };
         }
     }
 }

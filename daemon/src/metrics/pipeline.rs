@@ -32,12 +32,30 @@ pub(super) struct Families {
     confidence: HistogramVec,
     restarts: IntCounterVec,
     throttled: IntCounterVec,
-    state: IntGaugeVec,
-    model: IntGaugeVec,
+    info: Info,
     resident: IntGaugeVec,
-    sandbox: IntGaugeVec,
     /// Runners by pipeline, for figures that are read at a scrape.
     runners: Mutex<HashMap<Name, Arc<AtomicU32>>>,
+}
+
+/// Families of which one series a pipeline is at 1.
+#[derive(Clone)]
+struct Info {
+    state: IntGaugeVec,
+    model: IntGaugeVec,
+    sandbox: IntGaugeVec,
+}
+
+impl Info {
+    fn register(with: &Register<'_>) -> Result<Self, prometheus::Error> {
+        let version = &["pipeline", "model", "version", "digest"];
+        let confined = "The sandbox that confines the runner, always 1.";
+        Ok(Self {
+            state: with.gauges("inferd_pipeline_state", "1 for the state that it is in.", &["pipeline", "state"])?,
+            model: with.gauges("inferd_pipeline_model_info", "The version that serves, always 1.", version)?,
+            sandbox: with.gauges("inferd_runner_sandbox_info", confined, &["pipeline", "level"])?,
+        })
+    }
 }
 
 impl Families {
@@ -88,22 +106,8 @@ impl Families {
                 "Uncertain windows that were over the sampling budget.",
                 one,
             )?,
-            state: with.gauges(
-                "inferd_pipeline_state",
-                "1 for the state that the pipeline is in.",
-                &["pipeline", "state"],
-            )?,
-            model: with.gauges(
-                "inferd_pipeline_model_info",
-                "The version that serves, always 1.",
-                &["pipeline", "model", "version", "digest"],
-            )?,
+            info: Info::register(with)?,
             resident: with.gauges("inferd_runner_resident_bytes", "Resident memory of the runner.", one)?,
-            sandbox: with.gauges(
-                "inferd_runner_sandbox_info",
-                "The sandbox that confines the runner, always 1.",
-                &["pipeline", "level"],
-            )?,
             runners: Mutex::default(),
         })
     }
@@ -124,9 +128,7 @@ impl Families {
             confidence: self.confidence.with_label_values(&[pipeline]),
             restarts: Restart::ALL.map(|reason| self.restarts.with_label_values(&[pipeline, reason.word()])),
             throttled: Total::new(self.throttled.with_label_values(&[pipeline])),
-            state: self.state.clone(),
-            model: self.model.clone(),
-            sandbox: self.sandbox.clone(),
+            info: self.info.clone(),
             shown: None,
         }
     }
@@ -183,9 +185,7 @@ pub struct PipelineMetrics {
     confidence: Histogram,
     restarts: [IntCounter; Restart::ALL.len()],
     throttled: Total,
-    state: IntGaugeVec,
-    model: IntGaugeVec,
-    sandbox: IntGaugeVec,
+    info: Info,
     shown: Option<Shown>,
 }
 
@@ -266,13 +266,13 @@ impl PipelineMetrics {
         }
         self.hide();
         let pipeline = self.name.as_str();
-        self.state.with_label_values(&[pipeline, state]).set(1);
+        self.info.state.with_label_values(&[pipeline, state]).set(1);
         if let Some(model) = model {
             let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
-            self.model.with_label_values(&labels).set(1);
+            self.info.model.with_label_values(&labels).set(1);
         }
         if let Some(level) = sandbox {
-            self.sandbox.with_label_values(&[pipeline, level]).set(1);
+            self.info.sandbox.with_label_values(&[pipeline, level]).set(1);
         }
         self.shown = Some(shown);
     }
@@ -281,13 +281,13 @@ impl PipelineMetrics {
         let Some(shown) = self.shown.take() else { return };
         let pipeline = self.name.as_str();
         // Each fails only where the series was never made.
-        let _ = self.state.remove_label_values(&[pipeline, shown.state]);
+        let _ = self.info.state.remove_label_values(&[pipeline, shown.state]);
         if let Some(model) = shown.model {
             let labels = [pipeline, model.name.as_str(), &model.version.to_string(), &model.digest.to_string()];
-            let _ = self.model.remove_label_values(&labels);
+            let _ = self.info.model.remove_label_values(&labels);
         }
         if let Some(level) = shown.sandbox {
-            let _ = self.sandbox.remove_label_values(&[pipeline, level]);
+            let _ = self.info.sandbox.remove_label_values(&[pipeline, level]);
         }
     }
 }

@@ -150,8 +150,8 @@ impl Status {
         self.lock().counts.runner_restarts += 1;
     }
 
-    /// Takes over how the engine is; tells the owner where that has changed.
-    pub(super) fn serves(&self, engine: &Engine) {
+    /// Takes over how the engine is; tells the owner where that has changed, and the caller with the new state.
+    pub(super) fn serves(&self, engine: &Engine) -> Option<PipelineState> {
         let (state, reason) = match engine.health() {
             Health::Serving => (PipelineState::Running, String::new()),
             Health::Starting => (PipelineState::Starting, String::new()),
@@ -161,13 +161,14 @@ impl Status {
         let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
         let same = inner.state == state && inner.reason == reason && inner.serving.runner_pid == pid;
         if same {
-            return;
+            return None;
         }
         inner.state = state;
         inner.reason = reason;
         inner.serving = serving(engine);
         drop(inner);
         self.changed.notify_one();
+        Some(state)
     }
 
     pub(super) fn end(&self, ended: Ended) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::backoff::Backoff;
-use super::{Destination, Refusal, Status, TRIES, blocking, chain};
+use super::{Destination, Refusal, Status, TRIES, blocking};
+use crate::host::error::with_causes;
 use crate::spool::{Entry, Id, Spool, SpoolError};
 
 /// The task.
@@ -56,7 +57,7 @@ impl Uploads {
         let delivered = match read {
             Ok(sample) => self.destination.deliver(entry, sample).await,
             Err(error @ SpoolError::Damaged { .. }) => Err(Refusal::Never(error.to_string())),
-            Err(error) => Err(Refusal::Later { reason: chain(&error), after: None }),
+            Err(error) => Err(Refusal::Later { reason: with_causes(&error), after: None }),
         };
         match delivered {
             Ok(()) => self.delivered(entry).await,
@@ -86,7 +87,7 @@ impl Uploads {
         }
         tracing::debug!(sample = %entry.id, "sample uploaded");
         if let Err(error) = self.on_disk(entry, |spool, entry| spool.remove(&entry.id)).await {
-            tracing::warn!(sample = %entry.id, error = chain(&error), "an uploaded sample cannot be deleted yet");
+            tracing::warn!(sample = %entry.id, error = with_causes(&error), "an uploaded sample cannot be deleted yet");
         }
     }
 
@@ -99,7 +100,7 @@ impl Uploads {
                 tracing::error!(sample = %entry.id, reason, "a sample cannot be uploaded: now in spool/quarantine")
             }
             Err(error) => {
-                tracing::error!(sample = %entry.id, reason, error = chain(&error), "a refused sample cannot be moved");
+                tracing::error!(sample = %entry.id, reason, error = with_causes(&error), "a refused sample cannot be moved");
             }
         }
         self.update(|status| {

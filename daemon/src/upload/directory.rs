@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Refusal, blocking, chain};
+use super::{Refusal, blocking};
 use crate::host::durable::{self, FileError, TEMPORARY, during};
+use crate::host::error::with_causes;
 use crate::spool::{Entry, Stored};
 
 /// The folder.
@@ -32,10 +33,10 @@ fn refusal(error: &FileError) -> Refusal {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
             Refusal::Misconfigured(format!(
                 "{}; does upload.directory exist, and may inferd write to it?",
-                chain(error)
+                with_causes(error)
             ))
         }
-        _ => Refusal::Later { reason: chain(error), after: None },
+        _ => Refusal::Later { reason: with_causes(error), after: None },
     }
 }
 

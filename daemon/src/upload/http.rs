@@ -12,8 +12,9 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::sync::OnceCell;
 
-use super::{Refusal, chain};
+use super::Refusal;
 use crate::host::clock::Clock;
+use crate::host::error::with_causes;
 use crate::spool::{Entry, Stored};
 
 /// The longest pause that a server can ask for.
@@ -61,7 +62,7 @@ impl Http {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Refusal {
-        let reason = format!("cannot upload to {}: {}", self.url, chain(error));
+        let reason = format!("cannot upload to {}: {}", self.url, with_causes(error));
         if error.is_builder() { Refusal::Misconfigured(reason) } else { Refusal::Later { reason, after: None } }
     }
 
@@ -89,7 +90,7 @@ fn build_client(timeout: Duration) -> Result<Client, Refusal> {
         .no_proxy()
         .timeout(timeout)
         .build()
-        .map_err(|error| Refusal::Misconfigured(format!("cannot make an HTTP client: {}", chain(&error))))
+        .map_err(|error| Refusal::Misconfigured(format!("cannot make an HTTP client: {}", with_causes(&error))))
 }
 
 fn form(entry: &Entry, sample: Stored) -> Result<Form, Refusal> {

@@ -2,7 +2,11 @@
 //!
 //! Invariants:
 //! - At most [`MAX_SIDE`] pixels a side and [`MAX_PIXELS`] in all, checked on the header before pixels are reserved.
+//! - A damaged or cut-off image is an error, never a picture that is half grey.
 //! - JPEG, grey and YUV images land in one buffer that is reused. RGB frames are used where they lie.
+//!
+//! JPEG pixels differ from libjpeg's by a few levels where colour is subsampled, because the standard leaves the
+//! interpolation open: a score may move by some thousandths, so a golden JPEG needs a wider tolerance than a PNG.
 
 use std::io::Cursor;
 

@@ -83,5 +83,5 @@ fn title(manifest: &Manifest) -> String {
 }
 
 fn failure(path: &Path, error: &bundle::BundleError) -> Failure {
-    Failure::failed(format!("{}: {}", path.display(), crate::failure::with_causes(error)))
+    Failure::failed(format!("{}: {}", path.display(), inferd::host::error::with_causes(error)))
 }

@@ -127,12 +127,6 @@ impl Failure {
     }
 }
 
-/// An error with what caused it, in one sentence.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// What to do, for errors whose sentence cannot know what the user can type.
 fn hint_for(name: &str) -> String {
     match name {

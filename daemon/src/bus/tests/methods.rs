@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use zbus::{Fd, Message, OwnedObjectPath, Variant};
 
-use super::rig::{Method, Outcome, Rig, control_errors, property};
+use super::rig::{Method, Outcome, Rig, control_errors, job, property};
 use crate::bus::authority::Authority;
 use crate::bus::{BusError, NAME, serve_on};
 use crate::control::command::{Command, Done, Origin};
+use crate::control::state::JobState;
 
 const MANAGER: &str = "/org/inferd1";
 const MODEL: &str = "/org/inferd1/model/belt_2dinspect";
@@ -75,21 +76,21 @@ async fn an_installed_bundle_arrives_open_at_its_start() {
 #[tokio::test]
 async fn a_job_is_an_object_before_its_path_is_told() {
     let mut rig = Rig::start().await;
-    for number in 2..40 {
-        let state = rig.owner.state.clone();
-        let body = ("1.1.0", Options::new());
-        let call = Method(MODEL, "Model", "Activate").call(&rig.client, &body);
-        let owner = async {
-            rig.owner.answer(Ok(Done::Job(number))).await;
-            let running = super::rig::job(crate::control::state::JobState::Running);
-            state.send_modify(|state| drop(std::sync::Arc::make_mut(state).jobs.insert(number, running)));
-        };
-        let (outcome, ()) = tokio::join!(call, owner);
+    let client = rig.client.clone();
+    let ask = async {
+        let outcome = Method(MODEL, "Model", "Activate").call(&client, &("1.1.0", Options::new())).await;
         let path: OwnedObjectPath = outcome.unwrap().body().deserialize().unwrap();
-        assert_eq!(path.as_str(), format!("/org/inferd1/job/{number}"));
-        let state: String = property(&rig.client, path.as_str(), "Job", "State").await;
-        assert_eq!(state, "running");
-    }
+        let state: String = property(&client, path.as_str(), "Job", "State").await;
+        (path, state)
+    };
+    let own = async {
+        rig.owner.answer(Ok(Done::Job(2))).await;
+        // Long enough for an answer that does not wait to overtake the object.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        rig.owner.change(|state| drop(state.jobs.insert(2, job(JobState::Running))));
+    };
+    let ((path, state), ()) = tokio::join!(ask, own);
+    assert_eq!((path.as_str(), state.as_str()), ("/org/inferd1/job/2", "running"));
 }
 
 #[tokio::test]

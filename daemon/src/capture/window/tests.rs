@@ -47,7 +47,7 @@ fn rows(pool: &Pool, range: std::ops::Range<u16>, columns: u8) -> Frame {
     }
     slot.set_len(filled);
     let format = Format::Imu { rate_hz: 100.0, channels: u16::from(columns) };
-    Frame { captured: Tick::default(), captured_unix_ns: 0, format, slot }
+    Frame { captured: Tick::default(), captured_unix_ns: 0, after_gap: false, format, slot }
 }
 
 fn values(window: &Window) -> Vec<f32> {
@@ -59,7 +59,7 @@ fn channels_are_picked_by_name_in_the_models_order() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a", "b", "c"]), &manifest(2, 2, r#""c","a""#)).unwrap();
     windower.push(rows(&pool, 0..2, 3));
-    assert_eq!(values(&windower.next().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
+    assert_eq!(values(&windower.cut().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
 }
 
 #[test]
@@ -82,10 +82,20 @@ fn a_change_of_length_keeps_the_numbers_and_the_place() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..6, 1));
-    assert_eq!(windower.next().unwrap().unwrap().seq, 0);
+    assert_eq!(windower.cut().unwrap().unwrap().seq, 0);
     windower.change(&manifest(3, 3, r#""a""#)).unwrap();
-    let window = windower.next().unwrap().unwrap();
+    let window = windower.cut().unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (1, vec![20.0, 30.0, 40.0]));
+}
+
+#[test]
+fn no_window_spans_a_gap() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 4, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..3, 1));
+    windower.push(Frame { after_gap: true, ..rows(&pool, 10..14, 1) });
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (0, vec![100.0, 110.0, 120.0, 130.0]));
 }
 
 proptest! {
@@ -101,7 +111,7 @@ proptest! {
         for count in frames {
             windower.push(rows(&pool, row..row + count, 1));
             row += count;
-            while let Some(window) = windower.next().unwrap() {
+            while let Some(window) = windower.cut().unwrap() {
                 let expected: Vec<f32> = (expected_start..expected_start + length).map(|r| f32::from(r) * 10.0).collect();
                 prop_assert_eq!(values(&window), expected);
                 prop_assert_eq!(window.seq, u64::from(expected_start / hop));

@@ -81,7 +81,7 @@ impl Owner {
 
     fn rollback(&mut self, model: Name) -> Reply {
         let version = self.deps.store.rollback_target(&model)?;
-        let job = self.jobs.begin(format!("roll back {model} to {version}"));
+        let job = self.jobs.begin(format!("rollback {model} {version}"));
         self.swap(job, model, version, None);
         Ok(Done::Job(job))
     }
@@ -214,14 +214,14 @@ impl Owner {
 
     pub(super) fn launched(&mut self, name: &Name, result: Result<Handle, NotLaunched>) {
         let now = self.deps.clock.now();
+        let Some(pipeline) = self.pipelines.get_mut(name) else { return };
         match &result {
             Ok(handle) => tracing::info!(pipeline = %name, source = handle.source().line, "pipeline runs"),
+            Err(NotLaunched::Waiting(reason) | NotLaunched::Failed(reason)) if pipeline.is_known_obstacle(reason) => {}
             Err(NotLaunched::Waiting(reason)) => tracing::warn!(pipeline = %name, reason, "pipeline waits"),
             Err(NotLaunched::Failed(reason)) => tracing::error!(pipeline = %name, reason, "pipeline cannot run"),
         }
-        if let Some(pipeline) = self.pipelines.get_mut(name) {
-            pipeline.launched(result, now);
-        }
+        pipeline.launched(result, now);
     }
 
     pub(super) fn running_pipelines_of(&self, model: &Name) -> Vec<Arc<Handle>> {

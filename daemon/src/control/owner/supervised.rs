@@ -20,6 +20,8 @@ pub(super) struct Supervised {
     pub(super) config: config::Pipeline,
     phase: Phase,
     tries: u32,
+    /// Why the last launch did not succeed; empty where it did, or there was none.
+    obstacle: String,
     /// Start again with this configuration once it has ended.
     again: bool,
 }
@@ -49,8 +51,13 @@ pub(super) enum Due {
 impl Supervised {
     pub(super) fn new(config: config::Pipeline, now: Tick) -> Self {
         let enabled = config.enabled;
-        let mut supervised =
-            Self { config, phase: idle(PipelineState::Stopped, String::new()), tries: 0, again: false };
+        let mut supervised = Self {
+            config,
+            phase: idle(PipelineState::Stopped, String::new()),
+            tries: 0,
+            obstacle: String::new(),
+            again: false,
+        };
         if enabled {
             supervised.want(now);
         }
@@ -145,6 +152,7 @@ impl Supervised {
         let stopped = matches!(self.phase, Phase::Launching { stop: true });
         match result {
             Ok(handle) => {
+                self.obstacle.clear();
                 if stopped {
                     handle.stop();
                 }
@@ -157,8 +165,12 @@ impl Supervised {
                     self.want(now);
                 }
             }
-            Err(NotLaunched::Failed(reason)) => self.phase = idle(PipelineState::Failed, reason),
+            Err(NotLaunched::Failed(reason)) => {
+                self.obstacle.clone_from(&reason);
+                self.phase = idle(PipelineState::Failed, reason);
+            }
             Err(NotLaunched::Waiting(reason)) => {
+                self.obstacle.clone_from(&reason);
                 let pause = RETRY_FIRST.saturating_mul(1 << self.tries.min(10)).min(RETRY_MAX);
                 self.tries += 1;
                 self.phase = Phase::Idle {
@@ -169,6 +181,11 @@ impl Supervised {
                 };
             }
         }
+    }
+
+    /// Whether a launch that failed for this reason failed for it before, too.
+    pub(super) fn is_known_obstacle(&self, reason: &str) -> bool {
+        self.obstacle == reason
     }
 
     /// Tells it to end; gives what is to be waited for.
@@ -183,6 +200,10 @@ impl Supervised {
         };
         let (state, reason, counts, serving, source) = match &self.phase {
             Phase::Idle { state, reason, counts, .. } => (*state, reason.clone(), *counts, Serving::default(), source),
+            // One more try is no news as long as the last one failed.
+            Phase::Launching { .. } if !self.obstacle.is_empty() => {
+                (PipelineState::Waiting, self.obstacle.clone(), Counts::default(), Serving::default(), source)
+            }
             Phase::Launching { .. } => {
                 (PipelineState::Starting, String::new(), Counts::default(), Serving::default(), source)
             }

@@ -121,16 +121,5 @@ fn given() -> &'static Path {
     Path::new("the bundle")
 }
 
-/// An error with its causes, in one line.
-pub(in crate::model) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,9 @@ use inferd_core::Digest;
 use inferd_core::manifest::{MAX_BYTES, Manifest};
 
 use super::listing::{check_version, refused};
-use super::{BundleError, MANIFEST, MAX_LABELS_BYTES, chain, check_path, file_name};
+use super::{BundleError, MANIFEST, MAX_LABELS_BYTES, check_path, file_name};
 use crate::host::durable::{self, FileError, during};
+use crate::host::error::with_causes;
 use crate::model::hashing::{Hashed, Measured, copy_hashed, digest_of};
 
 /// Level of zstd: the best that needs no more than 8 MiB of memory to unpack.
@@ -87,7 +88,9 @@ impl<'a> Source<'a> {
     }
 
     fn labels(&self, path: &str) -> Result<String, String> {
-        check_path(path).and_then(|()| read_text(self.folder, path, MAX_LABELS_BYTES)).map_err(|error| chain(&error))
+        check_path(path)
+            .and_then(|()| read_text(self.folder, path, MAX_LABELS_BYTES))
+            .map_err(|error| with_causes(&error))
     }
 
     /// The manifest as it goes into the bundle: what the author wrote, then the digests.

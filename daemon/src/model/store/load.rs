@@ -52,6 +52,8 @@ pub struct SealedFile {
 /// A golden sample.
 #[derive(Debug)]
 pub struct GoldenFiles {
+    /// The recorded input's path in the bundle, for messages.
+    pub name: String,
     /// The recorded input.
     pub input: SealedFile,
     /// How to read it.
@@ -90,6 +92,7 @@ pub(super) fn load(folder: &Path, id: ModelId, max_bytes: u64) -> Result<LoadedV
 
 fn golden_files(files: &BTreeMap<&str, SealedFile>, golden: &Golden) -> Result<GoldenFiles, BundleError> {
     Ok(GoldenFiles {
+        name: golden.input.clone(),
         input: share(files, &golden.input)?,
         format: Format::of_file(&golden.input).expect("the manifest was checked for an ending that is read"),
         expected: share(files, &golden.output)?,

@@ -43,7 +43,7 @@ pub struct ModelEntry {
 }
 
 /// A version that is offered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionEntry {
     /// Its number.
     pub version: Version,

@@ -13,7 +13,8 @@ use semver::Version;
 use super::model::{Model, Models, Record};
 use super::state::{self, State};
 use crate::host::durable::{self, FileError, TEMPORARY, during};
-use crate::model::bundle::{BundleError, DIGEST_FILE, MANIFEST, MAX_LABELS_BYTES, chain, check_path, read_manifest};
+use crate::host::error::with_causes;
+use crate::model::bundle::{BundleError, DIGEST_FILE, MANIFEST, MAX_LABELS_BYTES, check_path, read_manifest};
 use crate::model::hashing::digest_of;
 
 /// Something on disk that is not offered.
@@ -76,7 +77,7 @@ impl Found {
         for (path, file) in all.iter().filter(|(_, file)| file != state::FILE && !file.starts_with(TEMPORARY)) {
             match version_record(&name, file, path) {
                 Ok((version, record)) => drop(model.versions.insert(version, record)),
-                Err(error) => self.damaged(path, format!("{}; install it again or remove it", chain(&error))),
+                Err(error) => self.damaged(path, format!("{}; install it again or remove it", with_causes(&error))),
             }
         }
         model.state = match State::read(folder) {
@@ -133,7 +134,7 @@ pub(super) fn version_manifest(folder: &Path) -> Result<(Manifest, Digest), Bund
     let manifest = read_manifest(&text, &mut |path| {
         let text = check_path(path)
             .and_then(|()| read_small(&folder.join(path), MAX_LABELS_BYTES))
-            .map_err(|error| chain(&error))?;
+            .map_err(|error| with_causes(&error))?;
         labels = Some((path.to_owned(), digest_of(text.as_bytes())));
         Ok(text)
     })?;
