@@ -31,7 +31,8 @@ fn complained(output: &Output) -> String {
 
 /// The value is an object with exactly these keys, in any order.
 fn assert_keys(value: &Value, keys: &str) {
-    let mut found: Vec<&str> = value.as_object().unwrap_or_else(|| panic!("{value}")).keys().map(String::as_str).collect();
+    let mut found: Vec<&str> =
+        value.as_object().unwrap_or_else(|| panic!("{value}")).keys().map(String::as_str).collect();
     let mut expected: Vec<&str> = keys.split_whitespace().collect();
     found.sort_unstable();
     expected.sort_unstable();
@@ -53,7 +54,8 @@ fn status_models_pipelines_and_samples_have_the_documented_json() {
     assert_keys(&pipelines, "pipelines");
     let belt = &pipelines["pipelines"][0];
     assert_keys(belt, "name state reason model version source counts runner_pid sandbox backend");
-    let counts = "frames dropped windows events uncertain failed runner_restarts per_second latency_p50_ms latency_p99_ms";
+    let counts =
+        "frames dropped windows events uncertain failed runner_restarts per_second latency_p50_ms latency_p99_ms";
     assert_keys(&belt["counts"], counts);
     let models = rig.ctl_json(&["models"]).unwrap();
     assert_keys(&models, "models");
@@ -100,9 +102,10 @@ fn a_version_is_removed_and_a_sample_discarded() {
     assert_eq!(removed["removed"], serde_json::json!({"model": "belt-inspect", "version": "1.1.0"}));
     assert!(!rig.state().join("models/belt-inspect/1.1.0").exists());
     rig.ctl(&["capture", "belt", "1"]).unwrap();
-    let first = |rig: &Rig| Ok(rig.ctl_json(&["samples"])?["spool"]["samples"][0]["id"].as_str().map(str::to_owned));
-    rig.wait_for("a sample", |rig| Ok(first(rig)?.is_some())).unwrap();
-    let id = first(&rig).unwrap().unwrap();
+    let first =
+        |rig: &Rig| rig.ctl_json(&["samples"]).unwrap()["spool"]["samples"][0]["id"].as_str().map(str::to_owned);
+    rig.wait_for("a sample", |rig| Ok(first(rig).is_some())).unwrap();
+    let id = first(&rig).unwrap();
     assert_eq!(rig.ctl_json(&["samples", "--discard", &id]).unwrap()["discarded"], id);
     rig.wait_for("it to be gone", |rig| Ok(rig.ctl_json(&["samples"])?["spool"]["pending"] == 0)).unwrap();
     assert!(!rig.state().join("spool").join(id).exists());
@@ -149,9 +152,15 @@ fn exit_code_0_is_done_1_refused_2_wrong_usage() {
     let refused = rig.ctl_output(&["activate", "belt-inspect", "9.9.9"]).unwrap();
     assert_eq!((code(&refused), said(&refused)), (1, String::new()));
     assert!(complained(&refused).contains("no version 9.9.9"), "{refused:?}");
-    for wrong in [&["activate", "belt-inspect"][..], &["activate", "belt-inspect", "newest"], &["capture", "belt", "0"],
-        &["start", "Belt!"], &["frobnicate"], &["--bus", "user", "status"], &[]]
-    {
+    for wrong in [
+        &["activate", "belt-inspect"][..],
+        &["activate", "belt-inspect", "newest"],
+        &["capture", "belt", "0"],
+        &["start", "Belt!"],
+        &["frobnicate"],
+        &["--bus", "user", "status"],
+        &[],
+    ] {
         let output = rig.ctl_output(wrong).unwrap();
         assert_eq!(code(&output), 2, "{wrong:?}: {output:?}");
         assert!(complained(&output).contains("Usage"), "{wrong:?}: {output:?}");

@@ -103,15 +103,21 @@ impl Csv {
     }
 
     fn seconds(&self) -> Result<f64, SourceError> {
-        self.timestamp.map_or(Ok(0.0), |column| self.value(column))
+        let Some(column) = self.timestamp else { return Ok(0.0) };
+        let seconds = self.value(column)?;
+        // Pace and rate are computed from it: `nan` is a number to the parser, but no time.
+        if seconds.is_finite() { Ok(seconds) } else { Err(self.wrong(column, "is no time")) }
     }
 
     fn value(&self, column: usize) -> Result<f64, SourceError> {
         let text = self.row.get(column).unwrap_or_default();
-        text.parse().map_err(|_| {
-            let line = self.row.position().map_or(0, ::csv::Position::line);
-            SourceError::damaged(&self.path, format!("line {line}: `{text}` is no number"))
-        })
+        text.parse().map_err(|_| self.wrong(column, "is no number"))
+    }
+
+    fn wrong(&self, column: usize, what: &str) -> SourceError {
+        let text = self.row.get(column).unwrap_or_default();
+        let line = self.row.position().map_or(0, ::csv::Position::line);
+        SourceError::damaged(&self.path, format!("line {line}: `{text}` {what}"))
     }
 
     /// Appends the row's channels to `space` at `filled`; gives how long after the previous row it was recorded.
@@ -224,5 +230,10 @@ mod tests {
         let queue = FrameQueue::new(1, Overflow::Block, Bell::new().unwrap());
         let problem = csv.read(&mut Slots::new(1, queue)).err().unwrap().to_string();
         assert!(problem.contains("line 3: `one` is no number"), "{problem}");
+        for text in ["nan", "inf"] {
+            let time = file(&format!("t,ax\n0,1\n{text},1\n0.2,1\n"));
+            let problem = Csv::open(time.path(), None, None).err().unwrap().to_string();
+            assert!(problem.contains(&format!("line 3: `{text}` is no time")), "{problem}");
+        }
     }
 }

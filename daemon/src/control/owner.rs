@@ -179,6 +179,8 @@ impl Owner {
         if activate || installed.first {
             self.swap(job, installed.id.name, installed.id.version, incoming);
         } else {
+            // It may have replaced a damaged version that a pipeline could not load.
+            self.retry_pipelines_of(&installed.id.name);
             self.incoming_done(incoming, Ok(())).await;
             self.jobs.end(job, Ok(()));
         }

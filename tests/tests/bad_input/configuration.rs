@@ -47,7 +47,8 @@ fn every_problem_is_told_at_once() {
     let rig = Rig::new().unwrap();
     rig.configure("[spool]\nmax_samples = 0\n[upload]\nto = \"http\"\n[runner]\ndeadline_ms = \"soon\"\n").unwrap();
     let said = problems(&rig);
-    let words = ["3 problems", "spool.max_samples: is 0; 1 to", "upload.url: is missing", "runner.deadline_ms: is the string"];
+    let words =
+        ["3 problems", "spool.max_samples: is 0; 1 to", "upload.url: is missing", "runner.deadline_ms: is the string"];
     assert_words(&said, &words);
 }
 

@@ -26,10 +26,10 @@ impl SmallDisk {
 
     /// Leaves this many blocks of 4096 bytes.
     fn fill(&self, left: u64) {
-        let free = nix_free_blocks(&self.at);
+        let free = free_blocks(&self.at);
         let bytes = vec![1; usize::try_from((free - left) * 4096).unwrap()];
         inferd_tests::variant::write(&self.at.join("filler"), &bytes).unwrap();
-        assert_eq!(nix_free_blocks(&self.at), left);
+        assert_eq!(free_blocks(&self.at), left);
     }
 
     fn empty(&self) {
@@ -44,7 +44,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn nix_free_blocks(at: &Path) -> u64 {
+fn free_blocks(at: &Path) -> u64 {
     nix::sys::statvfs::statvfs(at).unwrap().blocks_available()
 }
 
@@ -62,7 +62,7 @@ fn an_install_on_a_full_disk_leaves_nothing() {
         disk.fill(left);
         let refused = serving.rig.ctl_output(&install).unwrap();
         assert_failed_job(&refused, "NoSpace", &["No space left on device", "make room, then try again"]);
-        assert_eq!(nix_free_blocks(&disk.at), left, "what was written is not given back");
+        assert_eq!(free_blocks(&disk.at), left, "what was written is not given back");
         disk.empty();
     }
     serving.goes_on();
@@ -99,8 +99,9 @@ fn sampling_on_a_full_disk_drops_and_counts_samples_while_inference_goes_on() {
     let mut rig = rig;
     rig.launch().unwrap();
     let mut serving = Serving::on(rig);
-    let dropped = |rig: &Rig| rig.scrape()?.value("inferd_spool_samples_total", &[("state", "dropped-disk")]).map_or(Ok(0.0), Ok);
-    serving.rig.wait_for("the disk to be full of samples", |rig| Ok(dropped(rig)? >= 5.0)).unwrap();
+    let dropped = [("state", "dropped-disk")];
+    let some = |rig: &Rig| Ok(rig.scrape()?.value("inferd_spool_samples_total", &dropped).is_some_and(|n| n >= 5.0));
+    serving.rig.wait_for("the disk to be full of samples", some).unwrap();
     serving.goes_on();
     assert!(serving.rig.log().contains("samples are lost until the spool's disk works"));
     assert_eq!(serving.rig.log().matches("samples are lost").count(), 1, "one line for a disk that stays full");
@@ -110,7 +111,7 @@ fn sampling_on_a_full_disk_drops_and_counts_samples_while_inference_goes_on() {
     let kept = serving.rig.ctl_json(&["samples"]).unwrap()["spool"]["pending"].as_u64().unwrap();
     serving.rig.stop().unwrap();
     assert!(!outside::tree(&serving.rig.state()).unwrap().iter().any(temporary), "left-overs");
-    disk.fill(nix_free_blocks(&disk.at).min(0));
+    disk.fill(0);
     serving.rig.launch().unwrap();
     serving.rig.wait_for_state("belt", "running").unwrap();
     let found = serving.rig.ctl_json(&["samples"]).unwrap()["spool"]["pending"].as_u64().unwrap();

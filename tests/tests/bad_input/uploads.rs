@@ -57,9 +57,8 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 /// A belt that uploads there, with samples that wait. Pauses are short, but for the longest, which is a minute.
 fn uploading(url: &str, rest: &str) -> Serving {
-    let upload = format!(
-        "[upload]\nto = \"http\"\nurl = \"{url}\"\nbackoff_first_ms = 20\nbackoff_max_ms = 60000\n{rest}\n"
-    );
+    let upload =
+        format!("[upload]\nto = \"http\"\nurl = \"{url}\"\nbackoff_first_ms = 20\nbackoff_max_ms = 60000\n{rest}\n");
     let serving = Serving::on(Rig::start(&(upload + &belt(""))).unwrap());
     serving.rig.ctl(&["capture", "belt", &SAMPLES.to_string()]).unwrap();
     serving

@@ -72,10 +72,12 @@ impl Supervised {
         }
     }
 
-    /// Waiting pipelines are tried at once.
+    /// Waiting pipelines are tried at once, and those that failed: what they failed of may be mended.
     pub(super) fn hurry(&mut self, now: Tick) {
-        if let Phase::Idle { retry_at: Some(retry_at), .. } = &mut self.phase {
-            *retry_at = now;
+        if let Phase::Idle { state, retry_at, .. } = &mut self.phase
+            && (retry_at.is_some() || *state == PipelineState::Failed)
+        {
+            *retry_at = Some(now);
         }
     }
 

@@ -33,7 +33,11 @@ impl StateLock {
             Errno::EWOULDBLOCK => StoreError::Locked { state_dir: state_dir.to_owned(), pid: holder(file) },
             errno => FileError::new("lock", &path, errno.into()).into(),
         })?;
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(during("write", &path))?;
+        // Only for the message to a second process: on a full disk it is left out, as the service has to come up there.
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = written {
+            tracing::warn!(path = %path.display(), %error, "cannot note the process id; is the disk full?");
+        }
         Ok(Self { _file: file })
     }
 }

@@ -80,7 +80,8 @@ impl Store {
         Ok((Self { models_dir: models_dir.to_owned(), max_bundle_bytes, models: Mutex::new(models) }, damage))
     }
 
-    /// Installs a bundle, read from where `bundle` stands. The same content again is no error and changes nothing.
+    /// Installs a bundle, read from where `bundle` stands. The same content again is no error: it replaces a version that
+    /// was damaged since, and changes nothing otherwise.
     ///
     /// # Errors
     /// [`StoreError`]; no bytes are left behind.
@@ -104,18 +105,20 @@ impl Store {
     fn commit(&self, temporary: tempfile::TempDir, unpacked: Unpacked) -> Result<Installed, StoreError> {
         let Unpacked { manifest, digest, bytes } = unpacked;
         let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        // Before the lock, as every byte is read: listing does not wait for it.
+        let damaged = matches!(self.load(&name, &version), Err(StoreError::Bundle(_)));
         let mut models = self.lock();
         let installed = models.get(&name).and_then(|model| model.versions.get(&version)).map(|record| record.digest);
         if let Some(installed) = installed.filter(|installed| *installed != digest) {
             return Err(StoreError::VersionTaken { name, version, installed });
         }
-        if installed.is_none() {
+        if installed.is_none() || damaged {
             self.place(temporary, &name, &version)?;
         }
         let model = models.entry(name.clone()).or_insert_with(Model::new);
         model.versions.entry(version.clone()).or_insert_with(|| Record { digest, manifest: Arc::new(manifest), bytes });
         let first = model.versions.len() == 1 && model.state.as_ref().is_some_and(State::is_blank);
-        Ok(Installed { id: ModelId { name, version, digest }, already: installed.is_some(), first, bytes })
+        Ok(Installed { id: ModelId { name, version, digest }, already: installed.is_some() && !damaged, first, bytes })
     }
 
     fn place(&self, temporary: tempfile::TempDir, name: &Name, version: &Version) -> Result<(), FileError> {

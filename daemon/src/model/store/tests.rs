@@ -115,6 +115,18 @@ fn activation_and_rollback_outlive_the_process() {
 }
 
 #[test]
+fn a_version_that_was_damaged_while_it_is_offered_is_repaired_by_its_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_with(folder.path(), &["1.0.0"]);
+    flip(&folder.path().join("models/belt/1.0.0/model.onnx"), 9);
+    assert!(store.load(&belt(), &version("1.0.0")).is_err());
+    let healed = store.install(bundle(folder.path(), "1.0.0")).unwrap();
+    assert!(!healed.already);
+    let loaded = store.load(&belt(), &version("1.0.0")).unwrap();
+    assert_eq!(content(loaded.artifact), FILES[3].1);
+}
+
+#[test]
 fn installing_the_same_twice_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_with(folder.path(), &["1.0.0"]);
