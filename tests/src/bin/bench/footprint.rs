@@ -70,10 +70,7 @@ fn latency(lines: &[Line]) -> anyhow::Result<Vec<Row>> {
         let measured = format!("{added:.0} µs ({windows} windows)");
         Row { what: format!("latency that inferd adds, {name}"), aim, measured, met: Some(added <= limit_us) }
     };
-    Ok(vec![
-        row(0.5, "p50", "≤ 100 µs", 100.0, &mut added_us),
-        row(0.99, "p99", "≤ 1 ms", 1000.0, &mut added_us),
-    ])
+    Ok(vec![row(0.5, "p50", "≤ 100 µs", 100.0, &mut added_us), row(0.99, "p99", "≤ 1 ms", 1000.0, &mut added_us)])
 }
 
 fn added_us(outcome: &Value) -> Option<f64> {
@@ -87,7 +84,10 @@ fn memory(rig: &Rig) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![unpromised("resident memory of inferd with three pipelines".into(), resident_mb(rig.pid())?)];
     for model in fixtures::MODELS {
         let pid = rig.pipeline(model)?["runner_pid"].as_u64().context("a pipeline has no runner")?;
-        rows.push(unpromised(format!("resident memory of the runner of {model} 1.1.0"), resident_mb(u32::try_from(pid)?)?));
+        rows.push(unpromised(
+            format!("resident memory of the runner of {model} 1.1.0"),
+            resident_mb(u32::try_from(pid)?)?,
+        ));
     }
     Ok(rows)
 }

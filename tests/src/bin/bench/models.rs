@@ -62,9 +62,8 @@ impl Model {
     /// Where the disk fails.
     pub(crate) fn write_recording(&self, into: &Path) -> anyhow::Result<PathBuf> {
         let [_, height, width, channels] = self.shape;
-        let header = format!(
-            "{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {height}, {width}, {channels}), }}"
-        );
+        let header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {height}, {width}, {channels}), }}");
         // Magic, version 1.0, length of the header; padded so that the elements begin at a multiple of 64.
         let header = format!("{header:<117}\n");
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

@@ -35,7 +35,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
 pub(crate) fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.split_once(": ").map(|(_, value)| value));
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.split_once(": ").map(|(_, value)| value));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let guest = field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
     format!(
