@@ -3,9 +3,10 @@
 # Programs, tests and figures are built with one profile and one set of features (--release --workspace): the inference
 # engine takes a quarter of an hour to compile, once is enough.
 
-# One target folder for all checkouts, below the user's cache folder where there is one; else ./target.
+# CI builds fresh clones into one target folder below the user's cache folder, where there is one. Checkouts that are
+# worked in have one each: cargo tells sources by their times, and would take one checkout's for another's.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
-ifneq ($(wildcard $(CACHE)/.),)
+ifeq ($(CI)$(if $(wildcard $(CACHE)/.),+cache),true+cache)
 export CARGO_TARGET_DIR ?= $(CACHE)/inferd/target
 else
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -24,7 +25,7 @@ help:
 	@echo 'make bench        what inferd costs, against the bare inference loop'
 	@echo 'make build        the programs'
 	@echo 'make fmt          formats the sources'
-	@echo 'make clean        removes what was built, for all checkouts that share the target folder'
+	@echo 'make clean        removes what was built'
 	@echo
 	@echo 'Builds into $(CARGO_TARGET_DIR)'
 
