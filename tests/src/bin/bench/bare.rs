@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tract_onnx::prelude::{
-    DatumExt as _, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Tensor,
+    Datum as _, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Tensor,
     TypedSimpleState, tvec,
 };
 
