@@ -101,6 +101,10 @@ impl Metrics {
                 .float_gauge("process_start_time_seconds", "When the daemon was started, seconds since 1970.")?,
             registry,
         };
+        for ended in [true, false].map(result) {
+            families.installs.with_label_values(&[ended]);
+            families.config_reloads.with_label_values(&[ended]);
+        }
         families.start_time.set(process::now_unix_s());
         Ok(Self(Arc::new(families)))
     }

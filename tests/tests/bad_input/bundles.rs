@@ -6,7 +6,7 @@ use std::path::Path;
 use inferd_tests::variant::write;
 use inferd_tests::{fixtures, rig};
 
-use crate::serving::{MODEL, Serving, assert_failed_job};
+use crate::serving::{MODEL, Serving, assert_failed_job, assert_refused};
 
 /// The packed second version of the fixture, and where a changed copy of it may be written.
 fn good_bundle(serving: &Serving) -> (Vec<u8>, std::path::PathBuf) {
@@ -128,7 +128,7 @@ fn what_is_no_bundle_at_all_is_refused() {
     let mut serving = Serving::start();
     let folder = serving.rig.folder().to_owned();
     let refused = serving.rig.ctl_output(&["install", rig::path(&folder).unwrap(), "--json"]).unwrap();
-    assert_failed_job(&refused, "BundleInvalid", &["it is no plain file"]);
+    assert_refused(&refused, "InvalidArgument", &["the bundle is no regular file", "the .inferd file itself"]);
     let text = fixtures::model(MODEL, "1.0.0").join("model.toml");
     serving.refuses_bundle(&text, "BundleInvalid", &["no whole bundle"]);
     serving.goes_on();

@@ -26,7 +26,7 @@ fn bytes_that_are_no_model() {
 #[test]
 fn a_model_that_asks_for_more_memory_than_there_is() {
     let mut serving = Serving::start();
-    refuse(&mut serving, |_| huge(&[1 << 20, 1 << 20]), &["belt-inspect 1.2.0"]);
+    refuse(&mut serving, |_| huge(&[1 << 20, 1 << 20]), &["tract broke down over the model", "failed to allocate"]);
     refuse(&mut serving, |_| huge(&[i64::MAX, 4]), &["tract"]);
     refuse(&mut serving, |_| huge(&[-1, -1]), &["tract"]);
 }
