@@ -39,7 +39,12 @@ fn main() -> ExitCode {
     log::start();
     // One thread: what waits for the outside is little, and the data path has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(app::run(options, config)));
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let ended = runtime.block_on(app::run(options, config));
+        // A job that still proves a model or reads a bundle has changed nothing yet; it would hold up the end.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
