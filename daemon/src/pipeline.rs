@@ -7,7 +7,8 @@
 //! Invariants:
 //! - Exactly one outcome leaves for each window, in the order of their numbers.
 //! - A swap happens between two windows. Outcomes name the version that served them.
-//! - Stopping serves what was begun: windows in flight come to their end first.
+//! - Stopping serves what was begun: windows in flight come to their end first. Only when that takes longer than the
+//!   service has, pipelines are abandoned: their runners are killed.
 
 mod control;
 mod figures;
@@ -92,6 +93,7 @@ struct Pipeline {
     inbox: Inbox,
     status: Arc<Status>,
     bell: Bell,
+    abandoned: bool,
 }
 
 /// Starts a pipeline's thread and its source's.
@@ -124,6 +126,7 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         inbox,
         status,
         bell,
+        abandoned: false,
     };
     let thread = Builder::new().name(format!("pipe-{}", pipeline.name)).spawn(move || pipeline.run())?;
     Ok(handle.with_thread(thread))
@@ -213,6 +216,7 @@ impl Pipeline {
                     self.frames.stop();
                     self.status.stop();
                 }
+                Order::Abandon => self.abandoned = true,
                 Order::Capture(count) => self.sampler.capture(count),
                 Order::Promote(runner, answer) => {
                     let promoted =
@@ -242,6 +246,9 @@ impl Pipeline {
     }
 
     fn ended(&self) -> Option<Ended> {
+        if self.abandoned {
+            return Some(Ended::Stopped);
+        }
         if !self.engine.is_idle() {
             // Without a runner what was begun may wait for a long time: stopping does not.
             let stuck = self.status.is_stopping() && matches!(self.engine.health(), Health::Waiting(_));

@@ -181,7 +181,8 @@ fn a_stop_right_after_a_recording_loses_no_window() {
 
 #[test]
 fn a_stop_with_a_hung_runner_takes_no_longer_than_promised() {
-    let (mut rig, _collector) = running(&belt_config("belt", "fps = 50\nat_end = \"loop\""));
+    let belt = belt_config("belt", "fps = 50\nat_end = \"loop\"");
+    let (mut rig, _collector) = running(&format!("[runner]\ndeadline_ms = 600000\n{belt}"));
     let runner = rig.runner_pid("belt").unwrap();
     signal(runner, SIGSTOP).unwrap();
     rig.wait_for("the runner to be held", |_| Ok(processes::is_stopped(runner))).unwrap();

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 use inferd::app::{self, Options};
@@ -26,9 +25,6 @@ struct Arguments {
     user: bool,
 }
 
-/// Time for work on blocking threads that nothing waits for any more.
-const LAST_WAIT: Duration = Duration::from_millis(500);
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options { config_file: arguments.config, bus: arguments.user.then_some(BusChoice::Session) };
@@ -45,8 +41,8 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let ended = runtime.block_on(app::run(options, config));
-        // A model that is still being loaded must not hold up the end; its runner ends with its socket.
-        runtime.shutdown_timeout(LAST_WAIT);
+        // A job that still proves a model or reads a bundle has changed nothing yet; it would hold up the end.
+        runtime.shutdown_background();
         ended
     });
     match ended {

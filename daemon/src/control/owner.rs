@@ -31,6 +31,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Events from blocking threads that may wait for the owner; a thread with one more waits.
 const EVENTS: usize = 64;
 
+/// Time that abandoned pipelines have to kill their runners.
+const ABANDONED: Duration = Duration::from_millis(500);
+
 /// The most samples that the state lists.
 const LISTED_SAMPLES: usize = 1000;
 
@@ -272,9 +275,13 @@ impl Owner {
 
     async fn drain(&mut self, patience: Duration) {
         let running: Vec<_> = self.pipelines.values_mut().filter_map(Supervised::take_for_stop).collect();
-        let joined = tokio::task::spawn_blocking(move || running.iter().for_each(|handle| handle.join()));
-        if tokio::time::timeout(patience, joined).await.is_err() {
+        let joining = running.clone();
+        let mut joined = tokio::task::spawn_blocking(move || joining.iter().for_each(|handle| handle.join()));
+        if tokio::time::timeout(patience, &mut joined).await.is_err() {
             tracing::error!("pipelines did not end in {patience:?}; windows in flight are lost");
+            running.iter().for_each(|handle| handle.abandon());
+            // Killing a process takes no time; what does is not worth waiting for.
+            let _ = tokio::time::timeout(ABANDONED, joined).await;
         }
     }
 }

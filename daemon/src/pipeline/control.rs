@@ -18,6 +18,8 @@ const ORDERS: usize = 16;
 pub(super) enum Order {
     /// Serve what was begun, then end.
     Stop,
+    /// End at once; the runner is killed and windows that it has are lost.
+    Abandon,
     /// Keep the next windows as samples.
     Capture(u32),
     /// Let this proven runner take over.
@@ -57,6 +59,7 @@ impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Stop => "Stop",
+            Self::Abandon => "Abandon",
             Self::Capture(_) => "Capture",
             Self::Promote(..) => "Promote",
         })
@@ -97,6 +100,11 @@ impl Handle {
     /// Lets it serve what was begun and end.
     pub fn stop(&self) {
         self.order(Order::Stop);
+    }
+
+    /// Ends it at once, with its runner, whatever that is at.
+    pub fn abandon(&self) {
+        self.order(Order::Abandon);
     }
 
     /// Keeps the next `count` windows as samples.
