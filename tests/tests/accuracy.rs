@@ -1,5 +1,6 @@
 //! The models of our own, through the whole of inferd, answer as well as `fixtures/accuracy.toml` says and as the
 //! reference does window by window.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
 //! Killing: a runner, the daemon, both. Nothing that was begun or kept is lost, and nothing stays behind.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
 //! A runner that dies, hangs or breaks the protocol is killed, counted and replaced; no window is lost and the daemon is
 //! not affected. The runner here is one that does so on purpose; everything else is real.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::fs::File;
 use std::io::Write as _;
