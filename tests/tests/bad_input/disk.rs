@@ -41,6 +41,8 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: the daemon may still have files open there.
         let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        // The rig could not remove its folder while the disk was mounted in it.
+        let _ = self.at.parent().map(std::fs::remove_dir_all);
     }
 }
 
