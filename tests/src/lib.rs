@@ -6,7 +6,9 @@
 pub mod fixtures;
 pub mod metrics;
 pub mod outcomes;
+pub mod processes;
 pub mod receiver;
 pub mod rig;
+pub mod service_manager;
 
 pub use rig::Rig;

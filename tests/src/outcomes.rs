@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -79,6 +79,11 @@ impl Collector {
     }
 }
 
+/// Lines that the daemon says it dropped because the collector was too slow: then the numbers prove nothing.
+pub fn missed(lines: &[Line]) -> u64 {
+    lines.iter().filter_map(|line| line.outcome["dropped"].as_u64()).sum()
+}
+
 /// Outcomes of one pipeline.
 pub fn of<'a>(lines: &'a [Line], pipeline: &str) -> Vec<&'a Line> {
     lines.iter().filter(|line| line.outcome["pipeline"] == pipeline).collect()
@@ -103,4 +108,14 @@ pub fn tally(lines: &[&Line]) -> Tally {
         out_of_order: numbers.windows(2).filter(|pair| pair[1] < pair[0]).count(),
         by_version,
     }
+}
+
+/// How often the version changes from one outcome to the next.
+pub fn version_changes(lines: &[&Line]) -> usize {
+    lines.windows(2).filter(|pair| pair[0].outcome["digest"] != pair[1].outcome["digest"]).count()
+}
+
+/// The longest time between two outcomes.
+pub fn largest_gap(lines: &[&Line]) -> Duration {
+    lines.windows(2).map(|pair| pair[1].at.duration_since(pair[0].at)).max().unwrap_or_default()
 }

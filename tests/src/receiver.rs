@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -35,6 +36,7 @@ pub struct Receiver {
 #[derive(Debug, Default)]
 struct Shared {
     refusing: AtomicBool,
+    delay_ms: AtomicU64,
     samples: Mutex<BTreeMap<String, Received>>,
 }
 
@@ -71,6 +73,11 @@ impl Receiver {
         self.shared.refusing.store(refusing, Ordering::SeqCst);
     }
 
+    /// Answers this much later from now on, as over a slow link.
+    pub fn delay(&self, by: Duration) {
+        self.shared.delay_ms.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
     /// What has come, by id.
     pub fn samples(&self) -> BTreeMap<String, Received> {
         self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -78,6 +85,7 @@ impl Receiver {
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    tokio::time::sleep(Duration::from_millis(shared.delay_ms.load(Ordering::SeqCst))).await;
     if shared.refusing.load(Ordering::SeqCst) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }

@@ -113,11 +113,20 @@ impl Rig {
     /// # Errors
     /// Where it ends instead; the log is in the error.
     pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        self.wait_for("the daemon to answer", |rig| Ok(rig.try_ctl(&["status"]).is_ok()))
+            .with_context(|| format!("inferd's log:\n{}", self.log()))
+    }
+
+    /// Starts the daemon and waits for nothing.
+    ///
+    /// # Errors
+    /// Where the program cannot be started.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder().join("daemon.log"))?;
         let daemon = self.daemon_command().stdout(Stdio::null()).stderr(log).spawn().context("cannot start inferd")?;
         self.daemon = Some(daemon);
-        self.wait_for("the daemon to answer", |rig| Ok(rig.try_ctl(&["status"]).is_ok()))
-            .with_context(|| format!("inferd's log:\n{}", self.log()))
+        Ok(())
     }
 
     /// What the daemon has logged.
@@ -233,6 +242,16 @@ impl Rig {
         let all = self.ctl_json(&["pipelines"])?;
         let found = all["pipelines"].as_array().and_then(|all| all.iter().find(|one| one["name"] == name)).cloned();
         found.with_context(|| format!("no pipeline {name} in {all}"))
+    }
+
+    /// The process that serves a pipeline.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn runner_pid(&self, pipeline: &str) -> anyhow::Result<u32> {
+        let pid = self.pipeline(pipeline)?["runner_pid"].as_u64().unwrap_or_default();
+        ensure!(pid > 0, "{pipeline} has no runner");
+        Ok(u32::try_from(pid)?)
     }
 
     /// Waits until a pipeline is in a state.

@@ -1,0 +1,56 @@
+//! What the system says of processes: children, memory, open files. Read from `/proc`, as `ps` does.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+/// The processes that `parent` started and that are not reaped, zombies too.
+///
+/// # Errors
+/// Where `/proc` cannot be listed.
+pub fn children(parent: u32) -> anyhow::Result<Vec<u32>> {
+    let all = fs::read_dir("/proc")?.filter_map(Result::ok);
+    let pids = all.filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let is_child = |pid: &u32| field(*pid, "PPid").is_ok_and(|text| text == parent.to_string());
+    let mut children: Vec<u32> = pids.filter(is_child).collect();
+    children.sort_unstable();
+    Ok(children)
+}
+
+/// Whether a process is there and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    field(pid, "State").is_ok_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// Whether a process was stopped by a signal.
+pub fn is_stopped(pid: u32) -> bool {
+    field(pid, "State").is_ok_and(|state| state.starts_with('T'))
+}
+
+/// Resident memory in kilobytes.
+///
+/// # Errors
+/// Where the process is gone.
+pub fn resident_kb(pid: u32) -> anyhow::Result<u64> {
+    let text = field(pid, "VmRSS")?;
+    text.trim_end_matches("kB").trim().parse().with_context(|| format!("VmRSS of {pid} is `{text}`"))
+}
+
+/// What the open descriptors of a process lead to, sorted.
+///
+/// # Errors
+/// Where the process is gone.
+pub fn open_files(pid: u32) -> anyhow::Result<Vec<PathBuf>> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.filter_map(Result::ok);
+    // One that is closed between listing and reading was not there for long.
+    let mut files: Vec<PathBuf> = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn field(pid: u32, name: &str) -> anyhow::Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line.with_context(|| format!("the status of {pid} has no {name}"))?.trim().to_owned())
+}
