@@ -1,5 +1,14 @@
 //! Killing: a runner, the daemon, both. Nothing that was begun or kept is lost, and nothing stays behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking and prints its figures"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
