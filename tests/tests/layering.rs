@@ -1,6 +1,12 @@
 //! Who may import whom: `bin -> app -> rooms -> host -> core`, `runner -> core`. The table is the one of `ARCHITECTURE.md`.
 //! A new pair is a decision: it is written there and here, or not taken.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its figures"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
