@@ -33,8 +33,8 @@ use crate::model::store::LoadedVersion;
 use crate::publish::Publisher;
 use crate::sampling::Sampler;
 use crate::spool::{Offered, Spool};
+use control::{Answer, Inbox, Order};
 pub use control::{Handle, Promoted};
-use control::{Inbox, Order};
 pub use figures::{Counts, PipelineState};
 use status::Ended;
 pub use status::{Serving, Snapshot, Status};
@@ -93,6 +93,8 @@ struct Pipeline {
     inbox: Inbox,
     status: Arc<Status>,
     bell: Bell,
+    /// Who waits for a promotion that has been begun.
+    promoting: Option<Answer>,
     abandoned: bool,
 }
 
@@ -126,6 +128,7 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         inbox,
         status,
         bell,
+        promoting: None,
         abandoned: false,
     };
     let thread = Builder::new().name(format!("pipe-{}", pipeline.name)).spawn(move || pipeline.run())?;
@@ -218,11 +221,13 @@ impl Pipeline {
                 }
                 Order::Abandon => self.abandoned = true,
                 Order::Capture(count) => self.sampler.capture(count),
-                Order::Promote(runner, answer) => {
-                    let promoted =
-                        self.windows.change(&runner.version().manifest).map(|()| self.engine.promote(*runner));
-                    answer.send(promoted);
-                }
+                Order::Promote(runner, answer) => match self.windows.change(&runner.version().manifest) {
+                    Ok(()) => {
+                        self.engine.promote(*runner);
+                        self.promoting = Some(answer);
+                    }
+                    Err(mismatch) => answer.send(Err(mismatch)),
+                },
             }
         }
     }

@@ -6,9 +6,11 @@
 pub mod fixtures;
 pub mod metrics;
 pub mod outcomes;
+pub mod outside;
 pub mod processes;
 pub mod receiver;
 pub mod rig;
 pub mod service_manager;
+pub mod variant;
 
 pub use rig::Rig;

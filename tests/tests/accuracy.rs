@@ -1,6 +1,11 @@
 //! The models of our own, through the whole of inferd, answer as well as `fixtures/accuracy.toml` says and as the
 //! reference does window by window.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it measured"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

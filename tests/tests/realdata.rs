@@ -1,7 +1,12 @@
 //! Real models and recordings by others, through the whole of inferd: bundles are packed, proven with the reference's own
 //! golden samples, and as many windows are right as `INDEX.md` of the recordings says. Skipped, loudly, where they are
 //! absent.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it measured"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,10 @@
 //! inferd as a service: what it tells the service manager, reloads, its folders, its end.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it measured"
+)]
 
 use std::fs;
 use std::process::Stdio;

@@ -1,5 +1,10 @@
 //! Swapping models while streams run: nothing lost, nothing doubled, nothing left behind.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it measured"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

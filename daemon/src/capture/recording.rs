@@ -135,6 +135,15 @@ struct Playing {
     due: Tick,
 }
 
+impl Drop for Playing {
+    /// A pipeline must never wait for frames that cannot come.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.queue.end(End::Broken("reading the recording panicked; this is a defect of inferd".into()));
+        }
+    }
+}
+
 impl Playing {
     fn run(mut self) {
         match self.play() {

@@ -233,6 +233,7 @@ impl Owner {
     pub(super) fn retry_pipelines_of(&mut self, model: &Name) {
         let now = self.deps.clock.now();
         for pipeline in self.pipelines.values_mut().filter(|pipeline| pipeline.config.model == *model) {
+            pipeline.outdate_launch();
             pipeline.hurry(now);
         }
     }

@@ -106,6 +106,14 @@ impl Supervised {
         }
     }
 
+    /// Its model has another active version now: a launch that began before is done again, with that one.
+    pub(super) fn outdate_launch(&mut self) {
+        if let Phase::Launching { stop } = &mut self.phase {
+            *stop = true;
+            self.again = true;
+        }
+    }
+
     /// Takes another configuration; it is stopped and started with it.
     pub(super) fn change(&mut self, config: config::Pipeline, now: Tick) {
         let wanted = config.enabled;
