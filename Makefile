@@ -14,7 +14,8 @@ endif
 
 CARGO ?= cargo
 PROGRAMS := $(CARGO_TARGET_DIR)/release
-export RUSTDOCFLAGS ?= -D warnings
+# Private items are documented too, so links to them lead somewhere.
+export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
 .PHONY: help build demo test lint bench fmt clean dependencies
 
