@@ -1,7 +1,7 @@
 //! The configuration as the rooms receive it: one struct a room, every value checked, every default and unit here.
 //!
-//! [`load`] is the way in: `layers` reads files and environment, the config crate merges them, serde types them, `check`
-//! holds every value against what is documented on the fields. [`watch`] says when to load again.
+//! [`load()`] is the way in: `layers` reads files and environment, the config crate merges them, serde types them, `check`
+//! holds every value against what is documented on the fields. [`watch()`] says when to load again.
 //!
 //! Keys are `snake_case` in TOML; `INFERD__SECTION__KEY` in the environment overrides. `config/inferd.toml` lists every key
 //! with its default, and a test holds it against these structs.
