@@ -46,7 +46,7 @@ bench: build
 
 # The tests run the programs, so those come first; the tests' own results come last.
 test: lint build
-	$(CARGO) test --release --workspace --locked
+	$(CARGO) test --release --workspace --locked --no-fail-fast
 
 lint: dependencies
 	$(CARGO) fmt --check
