@@ -248,6 +248,12 @@ impl Pipeline {
             let version = &self.engine.version().id;
             self.metrics.show(Some(version), level, runner.map_or(0, Runner::pid));
         }
+        // Told only now: whoever waits for it reads the new version everywhere.
+        if !self.engine.is_promoting()
+            && let Some(answer) = self.promoting.take()
+        {
+            answer.send(Ok(()));
+        }
     }
 
     fn ended(&self) -> Option<Ended> {
