@@ -1,5 +1,5 @@
-//! Who may import whom: `bin -> app -> rooms -> host -> core`, `runner -> core`. The table is the one of `ARCHITECTURE.md`.
-//! A new pair is a decision: it is written there and here, or not taken.
+//! Who may import whom: `bin -> app -> rooms -> host -> core`, `runner -> core`. The table is read from `ARCHITECTURE.md`.
+//! A new pair is a decision: it is written there, with its reason, or not taken.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,26 +8,15 @@
     reason = "a test fails by panicking and prints its figures"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms that import other rooms, and which. Every room may import `config` and `host` besides; `app` may import all.
-const ALLOWED: [(&str, &[&str]); 8] = [
-    ("pipeline", &["capture", "engine", "judge", "metrics", "publish", "sampling", "spool"]),
-    // The window that it gives to a runner.
-    ("engine", &["capture"]),
-    // The reasons and counts that it shows.
-    ("metrics", &["engine", "publish", "spool"]),
-    ("sampling", &["spool"]),
-    ("upload", &["spool"]),
-    ("control", &["capture", "engine", "metrics", "model", "pipeline", "publish", "spool", "upload"]),
-    ("bus", &["control"]),
-    ("host", &[]),
-];
-
 /// What every room but `host` may import.
 const GROUND: [&str; 2] = ["config", "host"];
+
+/// A room, and one that it imports.
+type Pair = (String, String);
 
 /// What a package must not depend on, and why.
 const FORBIDDEN: [(&str, &[&str], &str); 3] = [
@@ -47,6 +36,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 3] = [
 #[test]
 fn rooms_import_only_what_the_table_allows() {
     let sources = workspace().join("daemon/src");
+    let allowed = table(&fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap());
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
     for file in sources_below(&sources) {
@@ -57,13 +47,13 @@ fn rooms_import_only_what_the_table_allows() {
         }
         for import in imports(&fs::read_to_string(&file).unwrap(), depth_of(relative)) {
             seen.insert((room.clone(), import.room.clone()));
-            if !is_allowed(&room, &import.room) {
+            if !is_allowed(&allowed, &room, &import.room) {
                 wrong.push(format!("daemon/src/{}:{}: {room} -> {}", relative.display(), import.line, import.room));
             }
         }
     }
     assert!(wrong.is_empty(), "imports that ARCHITECTURE.md does not allow:\n{}", wrong.join("\n"));
-    let stale: Vec<_> = table().into_iter().filter(|pair| !seen.contains(pair)).collect();
+    let stale: Vec<_> = allowed.difference(&seen).collect();
     assert!(stale.is_empty(), "pairs of the table that nobody uses: {stale:?}");
 }
 
@@ -99,16 +89,24 @@ fn imports_are_found_however_they_are_written() {
     assert_eq!(found, expected.map(|(line, room)| (line, room.to_owned())));
 }
 
-fn is_allowed(room: &str, import: &str) -> bool {
-    let table: BTreeMap<_, _> = ALLOWED.into_iter().collect();
+fn is_allowed(allowed: &BTreeSet<Pair>, room: &str, import: &str) -> bool {
     room == import
         || (room != "host" && GROUND.contains(&import))
-        || table.get(room).is_some_and(|rooms| rooms.contains(&import))
+        || allowed.contains(&(room.to_owned(), import.to_owned()))
 }
 
-fn table() -> Vec<(String, String)> {
-    let pairs = ALLOWED.into_iter().flat_map(|(room, rooms)| rooms.iter().map(move |import| (room, *import)));
-    pairs.map(|(room, import)| (room.to_owned(), import.to_owned())).collect()
+/// The pairs of the table below `| room | may import | why |`.
+fn table(architecture: &str) -> BTreeSet<Pair> {
+    let mut lines = architecture.lines().skip_while(|line| *line != "| room | may import | why |");
+    assert!(lines.next().is_some(), "ARCHITECTURE.md has the table of imports");
+    let mut pairs = BTreeSet::new();
+    for row in lines.skip(1).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 3 && !cells[2].is_empty(), "a room, its imports and why: {row}");
+        pairs.extend(cells[1].split(", ").map(|import| (cells[0].to_owned(), import.to_owned())));
+    }
+    assert!(!pairs.is_empty(), "the table of imports has rows");
+    pairs
 }
 
 fn workspace() -> PathBuf {
