@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod link;
 mod log;
+mod memory;
 mod postprocess;
 mod preprocess;
 pub mod sandbox;

@@ -19,6 +19,7 @@ use crate::failure;
 use crate::files::{self, FileError, MAX_GOLDEN_BYTES, Pool};
 use crate::link::{Link, LinkError, Received};
 use crate::log;
+use crate::memory;
 use crate::sandbox;
 
 /// Runs the program over standard input.
@@ -87,6 +88,7 @@ fn start(load: &Load, artifact: OwnedFd) -> Result<(Engine, Ready), String> {
     let mut engine = Engine::load(&load.manifest, &bytes, load.limits.threads).map_err(|error| chain(&error))?;
     let load_ns = nanos(started);
     drop(bytes);
+    memory::keep_what_serving_frees();
     let warm_ns = engine.warm_up(load.warm_up_runs).map_err(|error| chain(&error))?;
     Ok((engine, Ready { backend: backend.word().to_owned(), sandbox, load_ns, warm_ns }))
 }

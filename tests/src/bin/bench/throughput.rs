@@ -7,7 +7,8 @@ use std::path::Path;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use inferd_tests::{Rig, metrics, rig};
+use inferd_tests::metrics::{self, Scrape};
+use inferd_tests::{Rig, rig};
 
 use crate::bare::Bare;
 use crate::models::Model;
@@ -38,13 +39,14 @@ pub(crate) fn measure(model: &Model, rounds: usize) -> anyhow::Result<Row> {
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         // Whoever goes first changes, so that neither always meets the machine as the other has left it.
-        let (pipeline, alone) = if round % 2 == 0 {
+        let (turn, alone) = if round % 2 == 0 {
             (pipeline_turn(&rig, &url)?, bare.run_for(TURN)?)
         } else {
             let alone = bare.run_for(TURN)?;
             (pipeline_turn(&rig, &url)?, alone)
         };
-        eprintln!("  {pipeline:8.1} / {alone:8.1} windows/s = {:.3}", pipeline / alone);
+        let pipeline = turn.per_second;
+        eprintln!("  {pipeline:8.1} / {alone:8.1} windows/s = {:.3}; {}", pipeline / alone, turn.explained);
         ours.push(pipeline);
         theirs.push(alone);
         ratios.push(pipeline / alone);
@@ -65,17 +67,43 @@ pub(crate) fn measure(model: &Model, rounds: usize) -> anyhow::Result<Row> {
     })
 }
 
-fn pipeline_turn(rig: &Rig, url: &str) -> anyhow::Result<f64> {
-    let served = || anyhow::Ok(metrics::scrape(url)?.sum("inferd_windows_total", &[("pipeline", "bench")]));
-    let before = served()?;
+/// A turn of the pipeline.
+struct Turn {
+    per_second: f64,
+    /// Where its time went.
+    explained: String,
+}
+
+fn pipeline_turn(rig: &Rig, url: &str) -> anyhow::Result<Turn> {
+    let before = windows(&metrics::scrape(url)?);
     rig.ctl(&["start", "bench"])?;
-    rig.wait_for("windows", |_| Ok(served()? >= before + WARM_UP))?;
-    let (first, begun) = (served()?, Instant::now());
+    rig.wait_for("windows", |_| Ok(windows(&metrics::scrape(url)?) >= before + WARM_UP))?;
+    let (first, begun) = (metrics::scrape(url)?, Instant::now());
     std::thread::sleep(TURN);
-    let (last, time) = (served()?, begun.elapsed());
+    let (last, seconds) = (metrics::scrape(url)?, begun.elapsed().as_secs_f64());
     rig.ctl(&["stop", "bench"])?;
     rig.wait_for_state("bench", "stopped")?;
-    Ok((last - first) / time.as_secs_f64())
+    let per_second = (windows(&last) - windows(&first)) / seconds;
+    Ok(Turn { per_second, explained: explain(&first, &last, seconds) })
+}
+
+fn windows(scrape: &Scrape) -> f64 {
+    scrape.sum("inferd_windows_total", &[("pipeline", "bench")])
+}
+
+/// The runner computes one window at a time: what is not in a stage passed between two windows.
+fn explain(first: &Scrape, last: &Scrape, seconds: f64) -> String {
+    let share = |stage| {
+        let spent =
+            |scrape: &Scrape| scrape.sum("inferd_stage_seconds_sum", &[("pipeline", "bench"), ("stage", stage)]);
+        100.0 * (spent(last) - spent(first)) / seconds
+    };
+    let inference = share("inference");
+    let around = share("decode") + share("preprocess") + share("postprocess");
+    format!(
+        "inference {inference:.1} %, stages around it {around:.1} %, between windows {:.1} %",
+        100.0 - inference - around
+    )
 }
 
 /// A reader that keeps up: without one no line is made.

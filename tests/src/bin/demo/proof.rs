@@ -115,8 +115,8 @@ fn row(stage: &Stage, act: &Act, figures: &Figures) -> String {
 
 /// A line of what Prometheus reads.
 fn proof_line(live: &Scrape) -> String {
-    let line = live.0.lines().find(|line| line.starts_with("inferd_pipeline_model_info{")).unwrap_or_default();
-    format!("         {line}")
+    let line = live.0.lines().find(|line| line.starts_with("inferd_windows_total{") && line.contains("uncertain"));
+    format!("         {}", line.unwrap_or_default())
 }
 
 impl Proof {

@@ -93,6 +93,7 @@ impl Show {
         self.stage.swaps.push(swap);
         let doing = format!("inferctl activate {model} {NEW}, while it serves");
         self.until(&doing, PATIENCE, |stage| stage.swaps.iter().all(|swap| swap.took.is_some()))?;
+        self.doing = format!("{model} {NEW} serves");
         let took = self.stage.swaps.last().and_then(|swap| swap.took).unwrap_or_default();
         self.note(&format!("{model} {NEW} started, proved on its golden samples, took over ({} ms)", took.as_millis()));
         Ok(())

@@ -123,14 +123,21 @@ fn config(upload_url: &str) -> String {
     config
 }
 
+/// What was heard of a swap.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The last line.
+    step: String,
+    /// When it said no more.
+    took: Option<Duration>,
+}
+
 /// `inferctl activate`, running or ended.
 pub(crate) struct Swap {
     model: &'static str,
     child: Child,
-    begun: Instant,
-    /// The last line that it printed.
-    step: Arc<Mutex<String>>,
-    /// How long it took.
+    heard: Arc<Mutex<Heard>>,
+    /// How long it took, once it has succeeded.
     pub(crate) took: Option<Duration>,
 }
 
@@ -141,18 +148,19 @@ impl Swap {
     /// Where `inferctl` cannot be started.
     pub(crate) fn ask(rig: &Rig, model: &'static str) -> anyhow::Result<Self> {
         let mut command = rig.ctl_command(&["activate", model, NEW]);
+        let begun = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let step = Arc::<Mutex<String>>::default();
+        let heard = Arc::<Mutex<Heard>>::default();
         let (said, complained) = (child.stdout.take(), child.stderr.take());
-        let sink = Arc::clone(&step);
-        Builder::new().name("swap".into()).spawn(move || follow(said, complained, &sink))?;
-        Ok(Self { model, child, begun: Instant::now(), step, took: None })
+        let sink = Arc::clone(&heard);
+        Builder::new().name("swap".into()).spawn(move || follow(said, complained, begun, &sink))?;
+        Ok(Self { model, child, heard, took: None })
     }
 
     /// The last step, without the words before it.
     pub(crate) fn step(&self) -> String {
-        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
-        step.rsplit(": ").next().unwrap_or_default().trim().to_owned()
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.step.rsplit(": ").next().unwrap_or_default().trim().to_owned()
     }
 
     fn look(&mut self) -> anyhow::Result<()> {
@@ -160,7 +168,7 @@ impl Swap {
             && let Some(status) = self.child.try_wait()?
         {
             ensure!(status.success(), "{} was not swapped: {}", self.model, self.step());
-            self.took = Some(self.begun.elapsed());
+            self.took = self.heard.lock().unwrap_or_else(PoisonError::into_inner).took;
         }
         Ok(())
     }
@@ -174,12 +182,13 @@ impl Drop for Swap {
     }
 }
 
-fn follow(said: Option<ChildStdout>, complained: Option<ChildStderr>, sink: &Mutex<String>) {
-    let note = |line: String| *sink.lock().unwrap_or_else(PoisonError::into_inner) = line;
+fn follow(said: Option<ChildStdout>, complained: Option<ChildStderr>, begun: Instant, heard: &Mutex<Heard>) {
+    let heard = || heard.lock().unwrap_or_else(PoisonError::into_inner);
     for line in said.into_iter().flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok)) {
-        note(line);
+        heard().step = line;
     }
+    heard().took = Some(begun.elapsed());
     for line in complained.into_iter().flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok)) {
-        note(line);
+        heard().step = line;
     }
 }

@@ -30,7 +30,7 @@ fn pipeline(text: &mut String, screen: &Screen, stage: &Stage, act: &Act) {
     let version = format!("{:<7}", figures.version());
     let _ = writeln!(
         text,
-        "  {} {:<12} {} {} {:5.1} windows/s  p50 {:5.2}  p99 {:5.2} ms",
+        "  {} {:<12} {} {} {:5.1} windows/s  p50 {:4.1}  p99 {:4.1} ms",
         screen.paint(Paint::Name, &format!("{:<7}", act.pipeline)),
         act.model,
         screen.paint(if figures.version() == NEW { Paint::Good } else { Paint::Strong }, &version),
