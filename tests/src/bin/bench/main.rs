@@ -6,12 +6,16 @@
 //! - [`throughput`]: windows per second through the whole pipeline, as a share of the bare loop's
 //! - [`bare`]: that loop
 //! - [`footprint`]: latency that inferd adds, memory, the time to start, the price of a scrape
+//! - [`floor`]: what of that latency the machine takes for waking threads
+//! - [`record`]: what the metrics cost a window
 //! - [`models`]: the models and frames that are used
 //! - [`report`]: the table
 
 mod bare;
+mod floor;
 mod footprint;
 mod models;
+mod record;
 mod report;
 mod throughput;
 
@@ -28,6 +32,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(floor::ECHO) {
+        return floor::echo();
+    }
     let quick = std::env::var_os("QUICK").is_some();
     report::say(&report::machine());
     let mut rows = Vec::new();
@@ -37,6 +44,7 @@ fn run() -> anyhow::Result<()> {
     }
     eprintln!("latency, memory, start, scrape");
     rows.extend(footprint::measure(quick)?);
+    rows.push(record::measure(if quick { 3 } else { 15 })?);
     report::say(&report::table(&rows));
     report::say(&report::load());
     Ok(())

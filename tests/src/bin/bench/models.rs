@@ -19,26 +19,40 @@ pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// Extents of the input.
     pub(crate) shape: [usize; 4],
-    labels: &'static str,
+    /// What the manifest says of the output.
+    meaning: &'static str,
 }
 
-/// The fixtures' image models, and a heavier one by others where it is there.
+const THREE: &str = "task = \"classification\"\nlabels = [\"empty\", \"part-ok\", \"part-defect\"]\n";
+const TWO: &str = "task = \"classification\"\nlabels = [\"nobody\", \"person\"]\n";
+
+const FACES: &str = "task = \"detection\"\ntensor = \"boxes\"\nlabels = [\"background\", \"face\"]\n\
+                     [output.boxes]\nscores_tensor = \"scores\"\nbackground = \"background\"\n";
+
+/// The fixtures' image models, and heavier ones by others where they are there.
 pub(crate) fn all() -> anyhow::Result<Vec<Model>> {
     let belt = |version: &str, name| Model {
         what: format!("belt-inspect {version}, 64 x 64"),
         artifact: fixtures::model("belt-inspect", version).join("model.onnx"),
         name,
         shape: [1, 64, 64, 3],
-        labels: "\"empty\", \"part-ok\", \"part-defect\"",
+        meaning: THREE,
     };
     let mut models = vec![belt("1.0.0", "belt-small"), belt("1.1.0", "belt-large")];
-    if let Some(folder) = fixtures::real_data("benchmark of vww_float") {
+    if let Some(folder) = fixtures::real_data("benchmark of vww_float and face_rfb_320") {
         models.push(Model {
             what: "vww_float (MobileNet), 96 x 96".into(),
             artifact: folder.join("image/vww_float.onnx"),
             name: "vww",
             shape: [1, 96, 96, 3],
-            labels: "\"nobody\", \"person\"",
+            meaning: TWO,
+        });
+        models.push(Model {
+            what: "face_rfb_320 (RFB), 320 x 240".into(),
+            artifact: folder.join("image/face_rfb_320.onnx"),
+            name: "face",
+            shape: [1, 3, 240, 320],
+            meaning: FACES,
         });
     }
     Ok(models)
@@ -56,14 +70,14 @@ impl Model {
         (0..FRAMES).map(|_| (0..self.elements()).map(|_| random.f32()).collect()).collect()
     }
 
-    /// Writes the frames as a recording: one `.npy` file `[N, H, W, C]` f32.
+    /// Writes the frames as a recording: one `.npy` file of f32, the frames along its first axis.
     ///
     /// # Errors
     /// Where the disk fails.
     pub(crate) fn write_recording(&self, into: &Path) -> anyhow::Result<PathBuf> {
-        let [_, height, width, channels] = self.shape;
+        let [_, first, second, third] = self.shape;
         let header =
-            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {height}, {width}, {channels}), }}");
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {first}, {second}, {third}), }}");
         // Magic, version 1.0, length of the header; padded so that the elements begin at a multiple of 64.
         let header = format!("{header:<117}\n");
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
@@ -87,8 +101,8 @@ impl Model {
             "format = 1\nname = \"{}\"\nversion = \"1.0.0\"\nlicence = \"Apache-2.0\"\n\
              [artifact]\nfile = \"model.onnx\"\nformat = \"onnx\"\n\
              [input]\nkind = \"tensor\"\nshape = {:?}\ndtype = \"f32\"\n\
-             [output]\ntask = \"classification\"\nlabels = [{}]\nactivation = \"none\"\n",
-            self.name, self.shape, self.labels
+             [output]\n{}",
+            self.name, self.shape, self.meaning
         );
         write(&folder.join("model.toml"), manifest.as_bytes())?;
         Ok(folder)

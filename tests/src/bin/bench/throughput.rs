@@ -36,7 +36,7 @@ pub(crate) fn measure(model: &Model, rounds: usize) -> anyhow::Result<Row> {
     let url = rig.metrics_url()?;
     let mut bare = Bare::load(model)?;
     bare.run_for(TURN / 4)?;
-    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Rounds::default();
     for round in 0..rounds {
         // Whoever goes first changes, so that neither always meets the machine as the other has left it.
         let (turn, alone) = if round % 2 == 0 {
@@ -45,33 +45,61 @@ pub(crate) fn measure(model: &Model, rounds: usize) -> anyhow::Result<Row> {
             let alone = bare.run_for(TURN)?;
             (pipeline_turn(&rig, &url)?, alone)
         };
-        let pipeline = turn.per_second;
-        eprintln!("  {pipeline:8.1} / {alone:8.1} windows/s = {:.3}; {}", pipeline / alone, turn.explained);
-        ours.push(pipeline);
-        theirs.push(alone);
-        ratios.push(pipeline / alone);
+        rows.add(&turn, alone);
     }
     rig.stop()?;
-    let ratio = quantile(&mut ratios, 0.5);
-    Ok(Row {
-        what: format!("windows/s through the pipeline : bare loop; {}", model.what),
-        aim: "≥ 0.97",
-        measured: format!(
-            "{ratio:.3} (rounds {:.3} to {:.3}; {:.0} : {:.0})",
-            ratios[0],
-            ratios[ratios.len() - 1],
-            quantile(&mut ours, 0.5),
-            quantile(&mut theirs, 0.5)
-        ),
-        met: Some(ratio >= 0.97),
-    })
+    Ok(rows.row(&model.what))
 }
 
-/// A turn of the pipeline.
+/// What came of the rounds, a figure for each.
+#[derive(Default)]
+struct Rounds {
+    pipeline: Vec<f64>,
+    alone: Vec<f64>,
+    ratio: Vec<f64>,
+    between_us: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, turn: &Turn, alone: f64) {
+        let ratio = turn.per_second / alone;
+        eprintln!(
+            "  {:8.1} / {alone:8.1} windows/s = {ratio:.3}; a window: model {:.0} µs, stages around it {:.0} µs, \
+             between two {:.0} µs",
+            turn.per_second, turn.model_us, turn.around_us, turn.between_us
+        );
+        self.pipeline.push(turn.per_second);
+        self.alone.push(alone);
+        self.ratio.push(ratio);
+        self.between_us.push(turn.between_us);
+    }
+
+    fn row(mut self, what: &str) -> Row {
+        let ratio = quantile(&mut self.ratio, 0.5);
+        Row {
+            what: format!("windows/s through the pipeline : bare loop; {what}"),
+            aim: "≥ 0.97",
+            measured: format!(
+                "{ratio:.3} (rounds {:.3} to {:.3}; {:.0} : {:.0}; {:.0} µs between two windows)",
+                self.ratio[0],
+                self.ratio[self.ratio.len() - 1],
+                quantile(&mut self.pipeline, 0.5),
+                quantile(&mut self.alone, 0.5),
+                quantile(&mut self.between_us, 0.5)
+            ),
+            met: Some(ratio >= 0.97),
+        }
+    }
+}
+
+/// A turn of the pipeline, and where a window's time went in it.
 struct Turn {
     per_second: f64,
-    /// Where its time went.
-    explained: String,
+    model_us: f64,
+    /// Decoding, preprocessing, postprocessing.
+    around_us: f64,
+    /// The runner computes one window at a time: what is in no stage passed between two windows.
+    between_us: f64,
 }
 
 fn pipeline_turn(rig: &Rig, url: &str) -> anyhow::Result<Turn> {
@@ -83,27 +111,20 @@ fn pipeline_turn(rig: &Rig, url: &str) -> anyhow::Result<Turn> {
     let (last, seconds) = (metrics::scrape(url)?, begun.elapsed().as_secs_f64());
     rig.ctl(&["stop", "bench"])?;
     rig.wait_for_state("bench", "stopped")?;
-    let per_second = (windows(&last) - windows(&first)) / seconds;
-    Ok(Turn { per_second, explained: explain(&first, &last, seconds) })
+    let windows = windows(&last) - windows(&first);
+    let stage_us = |stage| 1e6 * (spent_in(stage, &last) - spent_in(stage, &first)) / windows;
+    let (model_us, around_us) =
+        (stage_us("inference"), stage_us("decode") + stage_us("preprocess") + stage_us("postprocess"));
+    let between_us = 1e6 * seconds / windows - model_us - around_us;
+    Ok(Turn { per_second: windows / seconds, model_us, around_us, between_us })
 }
 
 fn windows(scrape: &Scrape) -> f64 {
     scrape.sum("inferd_windows_total", &[("pipeline", "bench")])
 }
 
-/// The runner computes one window at a time: what is not in a stage passed between two windows.
-fn explain(first: &Scrape, last: &Scrape, seconds: f64) -> String {
-    let share = |stage| {
-        let spent =
-            |scrape: &Scrape| scrape.sum("inferd_stage_seconds_sum", &[("pipeline", "bench"), ("stage", stage)]);
-        100.0 * (spent(last) - spent(first)) / seconds
-    };
-    let inference = share("inference");
-    let around = share("decode") + share("preprocess") + share("postprocess");
-    format!(
-        "inference {inference:.1} %, stages around it {around:.1} %, between windows {:.1} %",
-        100.0 - inference - around
-    )
+fn spent_in(stage: &str, scrape: &Scrape) -> f64 {
+    scrape.sum("inferd_stage_seconds_sum", &[("pipeline", "bench"), ("stage", stage)])
 }
 
 /// A reader that keeps up: without one no line is made.
