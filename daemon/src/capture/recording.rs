@@ -117,6 +117,7 @@ impl Player {
             slots: Slots::new(SLOTS, queue.clone()),
             queue: queue.clone(),
             due: clock.now(),
+            rest: Duration::ZERO,
             clock,
         };
         let thread = Builder::new().name(format!("cap-{pipeline}")).spawn(move || playing.run())?;
@@ -133,6 +134,8 @@ struct Playing {
     clock: Clock,
     /// When the frame that is read next will have been recorded.
     due: Tick,
+    /// How long to leave the processor to a frame that was handed over, before the next one is read.
+    rest: Duration,
 }
 
 impl Drop for Playing {
@@ -167,6 +170,7 @@ impl Playing {
                     slot: read.slot,
                 };
                 self.queue.push(frame).map_err(|Stopped| SourceError::Stopped)?;
+                self.queue.sleep(self.rest).map_err(|Stopped| SourceError::Stopped)?;
             }
             if !any {
                 let path = self.recording.path.clone();
@@ -181,6 +185,10 @@ impl Playing {
 
     /// Waits until the frame that was just read is due. Whoever is late (a model slower than the recording) does not
     /// catch up in a burst: the recording is then played more slowly.
+    ///
+    /// A frame is read in the second half of the time that there is for it. In the first half the frame before it is on
+    /// its way through pipeline and runner, and reading would take the processor from it: on two cores that doubled what
+    /// inferd adds to a window's latency.
     fn keep_pace(&mut self, lasts: Duration) -> Result<(), Stopped> {
         if self.recording.pace == Pace::Fast {
             return if self.queue.is_stopped() { Err(Stopped) } else { Ok(()) };
@@ -188,8 +196,11 @@ impl Playing {
         self.due = self.due.plus(lasts);
         let now = self.clock.now();
         let early = self.due.since(now);
+        // What there was to spare, so that a slow disk shortens the rest and never the pace.
+        self.rest = (early + self.rest) / 2;
         if early.is_zero() {
             self.due = now;
+            self.rest = Duration::ZERO;
         }
         self.queue.sleep(early)
     }

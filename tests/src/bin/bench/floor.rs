@@ -8,7 +8,7 @@ use std::io::stdin;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -76,11 +76,18 @@ fn carry(bell: &EventFd, ready: &Receiver<Instant>, socket: &OwnedFd) -> anyhow:
     loop {
         wait(PollFd::new(bell.as_fd(), PollFlags::POLLIN))?;
         bell.read()?;
-        let Ok(frame) = ready.try_recv() else { return Ok(times_us) };
-        send(socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL)?;
-        wait(PollFd::new(socket.as_fd(), PollFlags::POLLIN))?;
-        recv(socket.as_raw_fd(), &mut message, MsgFlags::empty())?;
-        times_us.push(frame.elapsed().as_secs_f64() * 1e6);
+        // Two rings may be heard as one, the last frame's and the end's.
+        loop {
+            let frame = match ready.try_recv() {
+                Ok(frame) => frame,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(times_us),
+            };
+            send(socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL)?;
+            wait(PollFd::new(socket.as_fd(), PollFlags::POLLIN))?;
+            recv(socket.as_raw_fd(), &mut message, MsgFlags::empty())?;
+            times_us.push(frame.elapsed().as_secs_f64() * 1e6);
+        }
     }
 }
 
