@@ -17,7 +17,7 @@ PROGRAMS := $(CARGO_TARGET_DIR)/release
 # Private items are documented too, so links to them lead somewhere.
 export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
-.PHONY: help build demo test lint bench fmt clean dependencies
+.PHONY: help build demo test lint deny bench fmt clean dependencies
 
 help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
@@ -52,8 +52,19 @@ lint: dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
 	$(CARGO) doc --release --workspace --no-deps --document-private-items --locked
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
-	else printf '\n*** SKIPPED licences and advisories: no cargo-deny; cargo install cargo-deny ***\n\n'; fi
+	@$(MAKE) --no-print-directory deny
+
+# Licences, sources and banned crates by Cargo.lock alone; advisories by a database that has to be fetched.
+deny:
+	@if ! command -v cargo-deny >/dev/null; then \
+		printf '\n*** SKIPPED licences and advisories: no cargo-deny; cargo install --locked cargo-deny ***\n\n'; \
+		test '$(CI)' != true; \
+	else \
+		$(CARGO) deny --log-level error check --hide-inclusion-graph bans licenses sources && \
+		if $(CARGO) deny --log-level off fetch db >/dev/null 2>&1; then \
+			$(CARGO) deny --log-level error check --disable-fetch advisories; \
+		else printf '\n*** SKIPPED advisories: their database cannot be reached ***\n\n'; fi; \
+	fi
 
 fmt:
 	$(CARGO) fmt
