@@ -320,8 +320,8 @@ fn check_audio_size(raw: &raw::Input, features: &Features, window: Window, found
 
 fn check_imu(raw: &raw::Input, window: Window, found: &mut Found<'_>) -> Option<ImuInput> {
     let imu = found_table(raw.imu.as_ref(), "input.imu", "`rate_hz` and `channels`", found)?;
-    found.unless(imu.rate_hz > 0.0 && imu.rate_hz <= 100_000.0, "input.imu.rate_hz", || {
-        format!("is {}; above 0 and up to 100000 rows per second are expected", imu.rate_hz)
+    found.unless((0.001..=100_000.0).contains(&imu.rate_hz), "input.imu.rate_hz", || {
+        format!("is {}; 0.001 to 100000 rows per second are expected", imu.rate_hz)
     });
     let count = imu.channels.len();
     found

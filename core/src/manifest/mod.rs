@@ -319,6 +319,12 @@ pub struct ImuInput {
     pub window: Window,
 }
 
+impl ImuInput {
+    /// How far a source's rate may be from [`ImuInput::rate_hz`], as a part of it: a sensor's own clock is off by up to a few
+    /// per cent, and no gesture changes by that. The daemon and the runner both go by this one.
+    pub const RATE_TOLERANCE: f64 = 0.05;
+}
+
 /// One sensor axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImuChannel {
