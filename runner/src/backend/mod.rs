@@ -7,6 +7,7 @@
 //! There is one backend now, `tract`. A second one adds a variant to [`BackendName`] and turns [`Session`] into an enum
 //! over both; nothing outside this folder names a backend's own types.
 
+mod folding;
 mod graph;
 mod tract;
 
@@ -52,7 +53,7 @@ pub(crate) struct Wanted<'a> {
     input: Option<&'a str>,
     shape: Shape,
     dtype: Dtype,
-    /// The outputs' names in the order in which they are read; the first output where absent.
+    /// The outputs' names in the order in which they are read; the only output where absent.
     outputs: Vec<Option<&'a str>>,
 }
 
@@ -140,6 +141,9 @@ pub enum LoadError {
         .0.join(", ")
     )]
     SeveralInputs(Vec<String>),
+    /// The manifest does not say which output is meant.
+    #[error("the model has several outputs ({}): name the one that is meant in `output.tensor`", .0.join(", "))]
+    SeveralOutputs(Vec<String>),
     /// Another shape than the manifest's.
     #[error("the model's input is `{model}`, but the manifest says shape {manifest}: change `input.shape`")]
     Shape {
