@@ -13,7 +13,7 @@ mod tract;
 
 use inferd_core::Shape;
 use inferd_core::frame::Dtype;
-use inferd_core::manifest::{Manifest, Task};
+use inferd_core::wire::{Decoding, ModelSpec};
 
 pub(crate) use tract::Session;
 
@@ -39,8 +39,8 @@ impl BackendName {
         }
     }
 
-    pub(crate) fn load(self, manifest: &Manifest, artifact: &[u8], threads: u32) -> Result<Session, LoadError> {
-        let wanted = Wanted::of(manifest);
+    pub(crate) fn load(self, model: &ModelSpec, artifact: &[u8], threads: u32) -> Result<Session, LoadError> {
+        let wanted = Wanted::of(model);
         match self {
             Self::Tract => Session::load(artifact, &wanted, threads),
         }
@@ -58,17 +58,12 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn of(manifest: &'a Manifest) -> Self {
-        let mut outputs = vec![manifest.output.tensor.as_deref()];
-        if let Task::Detection(boxes) = &manifest.output.task {
+    fn of(model: &'a ModelSpec) -> Self {
+        let mut outputs = vec![model.output.as_deref()];
+        if let Decoding::Detection(boxes) = &model.decoding {
             outputs.push(Some(&boxes.scores_tensor));
         }
-        Self {
-            input: manifest.input.tensor.as_deref(),
-            shape: manifest.input.shape,
-            dtype: manifest.input.dtype,
-            outputs,
-        }
+        Self { input: model.input.tensor.as_deref(), shape: model.input.shape, dtype: model.input.dtype, outputs }
     }
 }
 
