@@ -1,10 +1,20 @@
 //! TOML that a person wrote, and what to tell them when it is wrong: the line, the key, what was found, what was
 //! expected, and the name they may have meant.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Longest key and longest message of a problem: a text may hold a key of a hundred kilobytes, and the problem that names
+/// it travels over the bus and into the log.
+const MAX_WORDS_BYTES: usize = 500;
+
+/// Longest word that a suggestion is looked for: comparing takes the product of two words' lengths in time and memory.
+const MAX_SUGGESTED_CHARS: usize = 40;
 
 /// Something wrong in a text, in words for the person who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +28,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with the value of `key` in `text`.
+    /// A problem with the value of `key` in `text`. For many problems of one text take [`Document::problem`].
     pub fn at(text: &str, key: &str, message: impl Into<String>) -> Self {
-        Self { line: line_of(text, key), key: key.to_owned(), message: message.into() }
+        Document::new(text).problem(key, message)
+    }
+
+    fn new(line: Option<usize>, key: &str, message: impl Into<String>) -> Self {
+        Self { line, key: shortened(key.to_owned()), message: shortened(message.into()) }
     }
 }
 
@@ -36,19 +50,100 @@ impl fmt::Display for Problem {
     }
 }
 
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_WORDS_BYTES {
+        let end = (0..=MAX_WORDS_BYTES).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(" …");
+    }
+    text
+}
+
+/// A text whose problems are looked up. It is parsed at most once, when the first line is asked for.
+#[derive(Debug)]
+pub struct Document<'a> {
+    text: &'a str,
+    root: OnceCell<Option<Spanned<DeTable<'a>>>>,
+}
+
+impl<'a> Document<'a> {
+    /// The document of this text.
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, root: OnceCell::new() }
+    }
+
+    /// A problem with the value of `key`.
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem::new(self.line_of(key), key, message)
+    }
+
+    /// The line, from 1, on which the value of a dotted key stands, or of the deepest table on the way to it that exists.
+    /// Elements of arrays are counted from 0: `golden.2.input`.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        let mut offset = None;
+        let mut here = Some(Node::Table(self.root()?));
+        for part in key.split('.').filter(|part| !part.is_empty()) {
+            let Some((start, inner)) = here.and_then(|node| node.child(part)) else { break };
+            offset = Some(start);
+            here = Node::of(inner);
+        }
+        offset.map(|offset| line_at(self.text, offset))
+    }
+
+    /// The dotted key whose value covers, or whose name begins at, a byte.
+    fn key_at(&self, offset: usize) -> Option<String> {
+        let mut path = Vec::new();
+        descend(&Node::Table(self.root()?), offset, &mut path);
+        (!path.is_empty()).then(|| path.join("."))
+    }
+
+    /// `None` where the text is no TOML.
+    fn root(&self) -> Option<&DeTable<'a>> {
+        self.root.get_or_init(|| DeTable::parse(self.text).ok()).as_ref().map(Spanned::get_ref)
+    }
+}
+
 /// Reads `text` into a value.
 ///
 /// # Errors
 /// The first [`Problem`] found, with its line.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map(|span| span.start);
-        Problem {
-            line: start.map(|offset| line_at(text, offset)),
-            key: start.and_then(|offset| key_at(text, offset)).unwrap_or_default(),
-            message: explain(error.message()),
+    let document = Document::new(text);
+    let reader = toml::Deserializer::parse(text).map_err(|error| located(&document, &error))?;
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        match missing_key(error.inner().message()) {
+            // The place that the error names does not tell the root table from the first one in it.
+            Some(key) => document.problem(&dotted(error.path(), key), "is missing"),
+            None => located(&document, error.inner()),
         }
     })
+}
+
+/// The problem at the place that the deserializer names.
+fn located(document: &Document<'_>, error: &toml::de::Error) -> Problem {
+    let start = error.span().map(|span| span.start);
+    let line = start.map(|offset| line_at(document.text, offset));
+    let key = start.and_then(|offset| document.key_at(offset)).unwrap_or_default();
+    Problem::new(line, &key, explain(error.message()))
+}
+
+/// A path as a dotted key, with one more part.
+fn dotted(path: &serde_path_to_error::Path, last: &str) -> String {
+    let mut parts: Vec<String> = path
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect();
+    parts.push(last.to_owned());
+    parts.join(".")
+}
+
+/// The key that the deserializer misses, if that is what it says.
+fn missing_key(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// Turns the deserializer's words into ours: an unknown key gets a suggestion.
@@ -75,11 +170,19 @@ fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The known word that `found` may have been meant to be: at most a third of its letters differ.
+/// The known word that `found` may have been meant to be: at most a third of its letters differ. Words of more than 40
+/// letters get none.
 pub fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (found.chars().count() / 3).max(1);
+    // Bytes first: they are counted already.
+    let letters = if found.len() <= 4 * MAX_SUGGESTED_CHARS { found.chars().count() } else { return None };
+    if letters > MAX_SUGGESTED_CHARS {
+        return None;
+    }
+    let limit = (letters / 3).max(1);
     known
         .into_iter()
+        // Words whose lengths differ by more than the limit differ by more letters than that.
+        .filter(|word| word.len() <= 4 * (letters + limit) && word.chars().count().abs_diff(letters) <= limit)
         .map(|word| (strsim::damerau_levenshtein(found, word), word))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
@@ -92,26 +195,9 @@ pub fn line_at(text: &str, offset: usize) -> usize {
     1 + before.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// The line, from 1, on which the value of a dotted key stands, or of the deepest table on the way to it that exists.
-/// Elements of arrays are counted from 0: `golden.2.input`.
+/// The line of a dotted key: see [`Document::line_of`].
 pub fn line_of(text: &str, key: &str) -> Option<usize> {
-    let document = DeTable::parse(text).ok()?;
-    let mut offset = None;
-    let mut here = Some(Node::Table(document.get_ref()));
-    for part in key.split('.').filter(|part| !part.is_empty()) {
-        let Some((start, inner)) = here.and_then(|node| node.child(part)) else { break };
-        offset = Some(start);
-        here = Node::of(inner);
-    }
-    offset.map(|offset| line_at(text, offset))
-}
-
-/// The dotted key whose value covers, or whose name begins at, a byte.
-fn key_at(text: &str, offset: usize) -> Option<String> {
-    let document = DeTable::parse(text).ok()?;
-    let mut path = Vec::new();
-    descend(&Node::Table(document.get_ref()), offset, &mut path);
-    (!path.is_empty()).then(|| path.join("."))
+    Document::new(text).line_of(key)
 }
 
 fn descend(node: &Node<'_, '_>, offset: usize, path: &mut Vec<String>) {
@@ -221,6 +307,32 @@ mod tests {
     fn words_far_from_every_key_are_answered_by_the_keys() {
         let problem = parse::<Top>("name = \"a\"\ncolour = 1\n").unwrap_err();
         assert_eq!(problem.message, "unknown key `colour`; expected one of `name`, `inner`");
+    }
+
+    #[test]
+    fn missing_keys_are_named_with_their_table() {
+        let cases = [
+            ("", "name: is missing"),
+            ("[[inner]]\nthreshold = 1.0\n", "name: is missing"),
+            ("inner = []\n", "name: is missing"),
+            ("# a comment first\n\n[[inner]]\nthreshold = 1.0\n", "name: is missing"),
+            ("[[inner]]\n", "line 1: inner.0.threshold: is missing"),
+            ("name = \"a\"\n[[inner]]\nthreshold = 1.0\n\n[[inner]]\n", "line 5: inner.1.threshold: is missing"),
+            ("name = \"a\"\ninner = [{}]\n", "line 2: inner.0.threshold: is missing"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse::<Top>(text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_any_length_makes_a_short_problem() {
+        let word = "x".repeat(200_000);
+        let problem = parse::<Top>(&format!("name = \"a\"\n{word} = 1\n")).unwrap_err();
+        assert!(problem.key.len() < 600 && problem.message.len() < 600, "{}", problem.to_string().len());
+        // Compared letter by letter this would take 80 gigabytes.
+        assert_eq!(suggest(&word, [word.as_str()]), None);
+        assert_eq!(suggest("treshold", [word.as_str(), "threshold"]), Some("threshold"));
     }
 
     #[test]

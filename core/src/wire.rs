@@ -9,29 +9,34 @@
 //!   mentions them, in the order in which it does.
 //! - The runner is the untrusted side: the daemon checks every number it sends before it uses it.
 //!
-//! Layout: the postcard encoding of the enum, nothing before or after it. Both sides
-//! come from one build, so there is no version negotiation: [`PROTOCOL`] only turns a mixed installation into a clear error.
+//! Layout: the postcard encoding of the enum, nothing before or after it. Both sides come from one build, so there is no
+//! version negotiation: [`PROTOCOL`] only turns a mixed installation into a clear error. For that two things stay as they
+//! are for good: a [`ToRunner::Load`] begins with its variant (0) and the protocol, and [`FromRunner::Refused`] is variant 1
+//! with one text.
+
+mod spec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::frame::Format;
-use crate::manifest::Manifest;
 use crate::outcome::Failure;
 use crate::prediction::{Prediction, StageTimes};
 
-/// Changes with every change of this module.
-pub const PROTOCOL: u32 = 1;
+pub use spec::{Decoding, ModelSpec};
+
+/// Changes with every change of an encoding; a test holds both together.
+pub const PROTOCOL: u32 = 2;
 
 /// The largest message. Linux lets a socket hold about 208 KiB by default; half of that always fits.
 pub const MAX_MESSAGE_BYTES: usize = 104 * 1024;
 
 /// The most file descriptors on one message.
-pub const MAX_FDS: usize = 2;
+pub const MAX_FDS: usize = 3;
 
 /// What the daemon says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToRunner {
-    /// Load this model and get ready. Carries one descriptor: the artifact, read-only.
+    /// Load this model and get ready. Carries one descriptor: the artifact, read-only. Stays variant 0.
     Load(Box<Load>),
     /// From now on windows may lie in this memory file. Carries one descriptor: the file. Replaces the one before.
     Pool {
@@ -40,19 +45,19 @@ pub enum ToRunner {
         /// Its length.
         bytes: u64,
     },
-    /// Run this golden sample. Carries two descriptors: input and expected output, read-only files.
+    /// Run this golden sample. Carries read-only files: the input, then every expected output.
     Golden(GoldenRun),
     /// Run this window.
     Infer(WindowRef),
 }
 
-/// Everything a runner is told about its model.
+/// Everything a runner is told about its model. Fits one message whatever the manifest says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// [`PROTOCOL`] of the sender.
+    /// [`PROTOCOL`] of the sender. Stays the first field.
     pub protocol: u32,
-    /// The checked manifest.
-    pub manifest: Manifest,
+    /// What goes in and what comes out.
+    pub model: ModelSpec,
     /// Length of the artifact.
     pub artifact_bytes: u64,
     /// How the runner is to be confined.
@@ -64,7 +69,7 @@ pub struct Load {
 /// What a runner may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Address space in bytes (`RLIMIT_AS`).
+    /// Address space in bytes (`RLIMIT_AS`), without the memory file that frames lie in.
     pub memory_bytes: u64,
     /// Compute threads of the backend.
     pub threads: u32,
@@ -73,7 +78,7 @@ pub struct Limits {
 }
 
 /// One golden sample.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GoldenRun {
     /// Index in the manifest.
     pub index: u32,
@@ -81,10 +86,8 @@ pub struct GoldenRun {
     pub format: Format,
     /// Length of the input file.
     pub input_bytes: u64,
-    /// Length of the expected output, a `.npy` file.
-    pub expected_bytes: u64,
-    /// Largest absolute difference that passes.
-    pub tolerance: f32,
+    /// Lengths of the expected outputs, `.npy` files: one for each tensor that the task reads, in the manifest's order.
+    pub expected_bytes: Vec<u64>,
 }
 
 /// A window's place in the shared memory file.
@@ -107,7 +110,7 @@ pub struct WindowRef {
 pub enum FromRunner {
     /// Loaded, warm, sealed.
     Ready(Ready),
-    /// This model cannot be served. The runner ends after this.
+    /// This model cannot be served. The runner ends after this. Stays variant 1.
     Refused {
         /// A sentence for a person: what does not fit and what to do.
         reason: String,
@@ -184,9 +187,9 @@ impl SandboxReport {
 /// How a golden sample went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum GoldenResult {
-    /// The output was compared with the expected one.
+    /// It was decoded without an error, and every output was compared with the expected one.
     Compared {
-        /// Largest absolute difference.
+        /// Largest absolute difference in any of them.
         max_difference: f32,
     },
     /// It could not be run or compared.
@@ -205,6 +208,14 @@ pub enum WireError {
     /// The bytes are not of this protocol.
     #[error("message cannot be decoded")]
     Malformed(#[source] postcard::Error),
+    /// The sender comes from another build.
+    #[error(
+        "this program speaks protocol {PROTOCOL}, the other one {found}: install inferd and inferd-runner from one package"
+    )]
+    Protocol {
+        /// The sender's [`PROTOCOL`].
+        found: u32,
+    },
 }
 
 /// Writes `message` into `buffer`, which is cleared first and keeps its capacity.
@@ -236,46 +247,20 @@ pub fn decode<'a, T: Deserialize<'a>>(packet: &'a [u8]) -> Result<T, WireError> 
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::prediction::MAX_VALUES;
-
-    #[test]
-    fn the_largest_prediction_fits_one_message() {
-        let message = FromRunner::Done {
-            seq: u64::MAX,
-            prediction: Prediction::Raw(vec![f32::MAX; MAX_VALUES]),
-            times: StageTimes::default(),
-        };
-        let mut buffer = Vec::new();
-        encode(&message, &mut buffer).unwrap();
-        assert_eq!(decode::<FromRunner>(&buffer).unwrap(), message);
-    }
-
-    #[test]
-    fn bytes_after_a_message_are_refused() {
-        let mut buffer = Vec::new();
-        encode(&ToRunner::Pool { pool: 1, bytes: 2 }, &mut buffer).unwrap();
-        buffer.push(0);
-        assert!(decode::<ToRunner>(&buffer).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-            let _ = decode::<FromRunner>(&bytes);
-            let _ = decode::<ToRunner>(&bytes);
-        }
-
-        #[test]
-        fn windows_survive_the_wire(seq: u64, pool: u32, offset: u64, len: u64) {
-            let message = ToRunner::Infer(WindowRef { seq, pool, offset, len, format: Format::Jpeg });
-            let mut buffer = Vec::new();
-            encode(&message, &mut buffer).unwrap();
-            prop_assert_eq!(decode::<ToRunner>(&buffer).unwrap(), message);
-        }
+/// Reads a message to a runner. The protocol of a [`ToRunner::Load`] is looked at before the rest: what another build sends
+/// cannot be decoded, and the reason would not be told.
+///
+/// # Errors
+/// [`WireError`]
+pub fn decode_to_runner(packet: &[u8]) -> Result<ToRunner, WireError> {
+    // Peeled one by one: the second number of other messages may not fit.
+    let first = postcard::take_from_bytes::<u32>(packet);
+    let protocol = first.and_then(|(variant, rest)| Ok((variant, postcard::take_from_bytes::<u32>(rest)?.0)));
+    match protocol {
+        Ok((0, found)) if found != PROTOCOL => Err(WireError::Protocol { found }),
+        Ok(_) | Err(_) => decode(packet),
     }
 }
+
+#[cfg(test)]
+mod tests;

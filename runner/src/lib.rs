@@ -8,12 +8,15 @@
 //!   that nothing but the daemon's own message is read.
 //! - A bad window is a [`Failure`](inferd_core::outcome::Failure) and the runner goes on; a bad model is a
 //!   [`LoadError`] and the runner ends after saying so; a bad message from the daemon ends the runner.
-//! - No path is opened and no thread is started, ever. Everything the runner reads comes as a file descriptor.
+//! - Once sealed, the process opens no path and no socket; everything it reads comes as a file descriptor. Before that only
+//!   the backend looks at `/proc` and `/sys`, for the machine's caches and CPUs.
+//! - No thread is started, ever.
 
 mod backend;
 mod engine;
 mod failure;
 mod files;
+mod frames;
 mod link;
 mod log;
 mod memory;

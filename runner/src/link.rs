@@ -29,21 +29,25 @@ pub(crate) enum LinkError {
     Descriptors { expected: usize, found: usize },
 }
 
-/// A message and the descriptors that rode on it.
-pub(crate) struct Received {
-    pub(crate) message: ToRunner,
-    files: Vec<OwnedFd>,
-}
+/// The descriptors that rode on a message.
+#[derive(Debug, Default)]
+pub(crate) struct Files(Vec<OwnedFd>);
 
-impl Received {
+impl Files {
     /// The descriptors, which must be exactly `N`.
-    pub(crate) fn files<const N: usize>(files: Vec<OwnedFd>) -> Result<[OwnedFd; N], LinkError> {
-        <[OwnedFd; N]>::try_from(files).map_err(|files| LinkError::Descriptors { expected: N, found: files.len() })
+    pub(crate) fn exactly<const N: usize>(self) -> Result<[OwnedFd; N], LinkError> {
+        let found = self.0.len();
+        <[OwnedFd; N]>::try_from(self.0).map_err(|_| LinkError::Descriptors { expected: N, found })
     }
 
-    /// Message and descriptors apart.
-    pub(crate) fn into_parts(self) -> (ToRunner, Vec<OwnedFd>) {
-        (self.message, self.files)
+    /// The first descriptor and the others, of which there must be `others`.
+    pub(crate) fn first_and(self, others: usize) -> Result<(OwnedFd, Vec<OwnedFd>), LinkError> {
+        let wrong = LinkError::Descriptors { expected: others.saturating_add(1), found: self.0.len() };
+        let mut files = self.0.into_iter();
+        match files.next() {
+            Some(first) if files.len() == others => Ok((first, files.collect())),
+            Some(_) | None => Err(wrong),
+        }
     }
 }
 
@@ -66,8 +70,8 @@ impl Link {
         }
     }
 
-    /// Waits for the daemon's next message; `None` once the daemon has closed its end.
-    pub(crate) fn receive(&mut self) -> Result<Option<Received>, LinkError> {
+    /// Waits for the daemon's next message and its descriptors; `None` once the daemon has closed its end.
+    pub(crate) fn receive(&mut self) -> Result<Option<(ToRunner, Files)>, LinkError> {
         let fd = self.socket.as_raw_fd();
         let mut parts = [IoSliceMut::new(&mut self.packet)];
         let received = loop {
@@ -94,8 +98,8 @@ impl Link {
         if bytes == 0 && files.is_empty() {
             return Ok(None);
         }
-        let message = wire::decode(self.packet.get(..bytes).unwrap_or_default())?;
-        Ok(Some(Received { message, files }))
+        let message = wire::decode_to_runner(self.packet.get(..bytes).unwrap_or_default())?;
+        Ok(Some((message, Files(files))))
     }
 
     /// Sends one message.

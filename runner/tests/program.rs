@@ -12,6 +12,7 @@ mod real;
 use std::fs::File;
 use std::io::{IoSlice, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,14 +21,17 @@ use inferd_core::manifest::Manifest;
 use inferd_core::outcome::FailedStage;
 use inferd_core::prediction::Prediction;
 use inferd_core::wire::{
-    self, FromRunner, GoldenResult, GoldenRun, Limits, Load, MAX_MESSAGE_BYTES, PROTOCOL, ToRunner, WindowRef,
+    self, FromRunner, GoldenResult, GoldenRun, Limits, Load, MAX_MESSAGE_BYTES, ModelSpec, PROTOCOL, ToRunner,
+    WindowRef,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, socketpair};
+use nix::unistd::ftruncate;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-use doubling::{MANIFEST, doubling_model};
+use doubling::{MANIFEST, doubling_model, floats, npy};
 use real::{VWW, realdata};
 
 fn memory_file(content: &[u8], seals: SealFlag) -> OwnedFd {
@@ -37,15 +41,8 @@ fn memory_file(content: &[u8], seals: SealFlag) -> OwnedFd {
     fd
 }
 
-fn floats(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn npy(values: &[f32]) -> Vec<u8> {
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {}), }}\n", values.len());
-    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
-    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &floats(values)].concat()
-}
+/// What a model may use here.
+const MEMORY_BYTES: u64 = 1 << 30;
 
 /// A runner and the daemon's end of its socket.
 struct Runner {
@@ -55,13 +52,12 @@ struct Runner {
 
 impl Runner {
     fn start() -> Self {
+        Self::start_with(&mut Command::new(env!("CARGO_BIN_EXE_inferd-runner")))
+    }
+
+    fn start_with(command: &mut Command) -> Self {
         let (socket, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_inferd-runner"))
-            .stdin(Stdio::from(its))
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let child = command.stdin(Stdio::from(its)).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         Self { child, socket }
     }
 
@@ -89,8 +85,13 @@ impl Runner {
     }
 
     fn load_parsed(&self, manifest: Manifest, model: &[u8], protocol: u32) -> FromRunner {
-        let limits = Limits { memory_bytes: 1 << 30, threads: 1, require_full_sandbox: false };
-        let load = Load { protocol, manifest, artifact_bytes: model.len() as u64, limits, warm_up_runs: 3 };
+        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, require_full_sandbox: false };
+        self.load_limited(&manifest, model, protocol, limits)
+    }
+
+    fn load_limited(&self, manifest: &Manifest, model: &[u8], protocol: u32, limits: Limits) -> FromRunner {
+        let spec = ModelSpec::from(manifest);
+        let load = Load { protocol, model: spec, artifact_bytes: model.len() as u64, limits, warm_up_runs: 3 };
         let artifact = memory_file(model, SealFlag::empty());
         self.say(&ToRunner::Load(Box::new(load)), &[&artifact]);
         self.hear()
@@ -150,13 +151,35 @@ fn windows_and_golden_samples_are_answered_in_order_until_the_socket_closes() {
         index: 3,
         format: Format::Npy,
         input_bytes: input.len() as u64,
-        expected_bytes: expected.len() as u64,
-        tolerance: 0.1,
+        expected_bytes: vec![expected.len() as u64],
     };
     let files = [memory_file(&input, SealFlag::empty()), memory_file(&expected, SealFlag::empty())];
     runner.say(&ToRunner::Golden(run), &[&files[0], &files[1]]);
     let result = GoldenResult::Compared { max_difference: 0.5 };
     assert_eq!(runner.hear(), FromRunner::Golden { index: 3, result });
+    assert_eq!(runner.end(), 0);
+}
+
+/// A memory file without memory: as long as it is said to be, and empty.
+fn hollow_file(bytes: u64) -> OwnedFd {
+    let fd = memory_file(b"", SealFlag::empty());
+    ftruncate(&fd, i64::try_from(bytes).unwrap()).unwrap();
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).unwrap();
+    fd
+}
+
+#[test]
+fn frame_memory_is_no_part_of_the_models_and_too_much_of_it_costs_only_its_windows() {
+    let runner = Runner::loaded();
+    for (pool, bytes, fits) in [(1, 2 * MEMORY_BYTES, true), (2, 64 << 30, false), (3, 4 * MEMORY_BYTES, true)] {
+        runner.say(&ToRunner::Pool { pool, bytes }, &[&hollow_file(bytes)]);
+        for seq in 0..2 {
+            let answer = runner.infer(seq, pool, bytes - 16, tensor());
+            let served = matches!(&answer, FromRunner::Done { prediction: Prediction::Raw(values), .. } if values[..] == [0.0; 4]);
+            let told = matches!(&answer, FromRunner::Failed { failure, .. } if failure.reason.contains("raise runner.memory_max_bytes"));
+            assert_eq!((served, told), (fits, !fits), "{bytes}: {answer:?}");
+        }
+    }
     assert_eq!(runner.end(), 0);
 }
 
@@ -172,6 +195,43 @@ fn a_model_that_does_not_fit_is_refused_with_a_sentence() {
         assert!(matches!(&answer, FromRunner::Refused { reason } if reason.contains(says)), "{answer:?}");
         assert_eq!(runner.end(), 0);
     }
+}
+
+/// A runner whose kernel says that it has no Landlock.
+#[expect(unsafe_code, reason = "a filter that a program starts with is installed between fork and exec")]
+fn without_landlock() -> Runner {
+    let absent = [(libc::SYS_landlock_create_ruleset, Vec::new())];
+    let no_such_call = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let here = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(absent.into(), SeccompAction::Allow, no_such_call, here).unwrap();
+    let program: BpfProgram = filter.try_into().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inferd-runner"));
+    // SAFETY: installing a filter takes two system calls and no memory.
+    unsafe { command.pre_exec(move || apply_filter(&program).map_err(|_| std::io::ErrorKind::Other.into())) };
+    Runner::start_with(&mut command)
+}
+
+#[test]
+fn less_than_the_full_sandbox_is_refused_where_it_is_required_and_reported_where_not() {
+    let manifest = Manifest::parse(MANIFEST, &mut |_| Err(String::new())).unwrap();
+    let load = |require_full_sandbox| {
+        let runner = without_landlock();
+        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, require_full_sandbox };
+        let answer = runner.load_limited(&manifest, &doubling_model(), PROTOCOL, limits);
+        assert_eq!(runner.end(), 0);
+        answer
+    };
+    let answer = load(true);
+    assert!(
+        matches!(&answer, FromRunner::Refused { reason } if reason.contains("requires the full sandbox")),
+        "{answer:?}"
+    );
+    let answer = load(false);
+    let FromRunner::Ready(ready) = &answer else { panic!("{answer:?}") };
+    assert!(
+        ready.sandbox.landlock_abi == 0 && ready.sandbox.seccomp && ready.sandbox.level() == "partial",
+        "{answer:?}"
+    );
 }
 
 #[test]

@@ -13,16 +13,19 @@ mod doubling;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 use inferd_core::frame::Format;
 use inferd_core::manifest::Manifest;
-use inferd_runner::sandbox::seal;
+use inferd_core::prediction::Prediction;
+use inferd_core::wire::ModelSpec;
+use inferd_runner::sandbox::{deny_paths, limit_resources, seal};
 use inferd_runner::{BackendName, Engine};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use doubling::{MANIFEST, doubling_model};
+use doubling::{MANIFEST, doubling_model, floats};
 
 /// Names the probe in the copy's environment.
 const PROBE: &str = "INFERD_SANDBOX_PROBE";
@@ -34,6 +37,8 @@ const POSSIBLE: i32 = 40;
 const REFUSED: i32 = 41;
 /// The call failed in another way, which proves nothing.
 const UNCLEAR: i32 = 42;
+/// The first of several checks was wrong; the second is one above, and so on.
+const WRONG: i32 = 50;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
@@ -212,8 +217,7 @@ fn try_one(name: &str) -> ! {
         Some(libc::EACCES) => REFUSED,
         _ => UNCLEAR,
     };
-    // SAFETY: ends the process at once, without the test harness's writing to standard output.
-    unsafe { libc::_exit(status) }
+    end(status)
 }
 
 #[test]
@@ -237,21 +241,144 @@ fn a_sealed_runner_is_refused_or_ended_at_every_forbidden_call() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Where the kernel has Landlock, the report says that everything is in force; the probes above say that it is true.
+/// Ends a copy at once, without the test harness's writing to standard output.
+fn end(status: i32) -> ! {
+    // SAFETY: ends the process; nothing runs after it.
+    unsafe { libc::_exit(status) }
+}
+
+/// Gives up root, if the tests run as root.
+fn become_nobody() {
+    const NOBODY: u32 = 65_534;
+    // SAFETY: a plain call. Where it fails the process is not root, and need not be.
+    unsafe { libc::setgid(NOBODY) };
+    // SAFETY: as above.
+    unsafe { libc::setuid(NOBODY) };
+}
+
+/// How a probe of several things ends: by the first that was wrong.
+fn judged(right: &[bool]) -> ! {
+    end(right.iter().position(|right| !right).map_or(REFUSED, |wrong| WRONG + i32::try_from(wrong).unwrap()))
+}
+
+/// The ABI of the kernel's Landlock by its own word, 0 where it has none.
+fn kernel_landlock_abi() -> u32 {
+    const VERSION: usize = 1;
+    // SAFETY: with this flag the call reads no memory.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) };
+    u32::try_from(abi).unwrap_or(0)
+}
+
+/// What a file says that was opened before sealing. Plain reads: all that the filter lets through.
+fn said(mut file: File) -> String {
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    while let Ok(length @ 1..) = file.read(&mut part) {
+        text.extend_from_slice(&part[..length]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// The words of the line that begins so.
+fn line<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+    let found = text.lines().find_map(|line| line.strip_prefix(start));
+    found.map(|rest| rest.split_whitespace().collect()).unwrap_or_default()
+}
+
 #[test]
-fn the_report_is_what_the_kernel_granted() {
+fn the_report_is_what_the_kernel_says() {
     if probe().is_some() {
+        let status = File::open("/proc/thread-self/status").unwrap();
+        let limits = File::open("/proc/thread-self/limits").unwrap();
+        let abi = kernel_landlock_abi();
         let report = seal(MEMORY_BYTES);
-        let status = i32::from(report.is_full() && report.landlock_abi > 0) * POSSIBLE;
-        // SAFETY: as above.
-        unsafe { libc::_exit(status) }
+        let (status, limits) = (said(status), said(limits));
+        let memory = MEMORY_BYTES.to_string();
+        let right = [
+            report.no_new_privs && line(&status, "NoNewPrivs:") == ["1"],
+            // 2: by a filter.
+            report.seccomp && line(&status, "Seccomp:") == ["2"],
+            report.rlimits,
+            line(&limits, "Max address space")[..2] == [memory.as_str(); 2],
+            line(&limits, "Max open files")[..2] == ["32"; 2],
+            line(&limits, "Max processes")[..2] == ["0"; 2],
+            line(&limits, "Max core file size")[..2] == ["0"; 2],
+            // 10 is the newest that is asked for.
+            report.landlock_abi == abi.min(10),
+            report.is_full() == (abi > 0),
+        ];
+        judged(&right);
     }
-    let status = copy("the_report_is_what_the_kernel_granted", "report", Stdio::null());
-    let kernel_has_landlock =
-        std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|all| all.contains("landlock"));
-    if kernel_has_landlock {
-        assert_eq!(status.code(), Some(POSSIBLE), "the sandbox is not full: {status}");
+    let status = copy("the_report_is_what_the_kernel_says", "report", Stdio::null());
+    assert_eq!(status.code(), Some(REFUSED), "{WRONG} and above: which of the checks failed");
+}
+
+#[test]
+fn landlock_alone_refuses_paths_and_connections() {
+    if probe().is_some() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let abi = deny_paths();
+        let refused =
+            |error: Option<std::io::Error>| error.is_some_and(|error| error.raw_os_error() == Some(libc::EACCES));
+        let right = [
+            refused(File::open("/etc/passwd").err()),
+            refused(std::fs::read_dir("/").err()),
+            refused(File::create("/tmp/inferd-sandbox-probe").err()),
+            abi < 4 || refused(TcpStream::connect(address).err()),
+            abi < 4 || refused(TcpListener::bind("127.0.0.1:0").err()),
+        ];
+        judged(&right);
     }
+    if kernel_landlock_abi() == 0 {
+        eprintln!("\n*** SKIPPED: this kernel has no Landlock ***\n");
+        return;
+    }
+    let status = copy("landlock_alone_refuses_paths_and_connections", "landlock", Stdio::null());
+    assert_eq!(status.code(), Some(REFUSED), "{WRONG} and above: which of the checks failed");
+}
+
+#[test]
+fn limits_alone_refuse_memory_processes_and_descriptors() {
+    if probe().is_some() {
+        // Root is not bound by the number of processes.
+        become_nobody();
+        let in_force = limit_resources(MEMORY_BYTES);
+        let memory = usize::try_from(2 * MEMORY_BYTES).unwrap();
+        // SAFETY: the child, were there one, ends at once.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            end(0);
+        }
+        let copies: Vec<_> = (0..64).map_while(|_| std::io::stdin().as_fd().try_clone_to_owned().ok()).collect();
+        let highest = copies.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(0);
+        let right = [in_force, Vec::<u8>::new().try_reserve_exact(memory).is_err(), child == -1, highest == 31];
+        judged(&right);
+    }
+    let status = copy("limits_alone_refuse_memory_processes_and_descriptors", "limits", Stdio::null());
+    assert_eq!(status.code(), Some(REFUSED), "{WRONG} and above: which of the checks failed");
+}
+
+/// An inherited limit that is lower than what is asked for stays, and the others are set.
+#[test]
+fn limits_that_were_lower_before_stay() {
+    if probe().is_some() {
+        // Root may raise a limit again.
+        become_nobody();
+        setrlimit(Resource::RLIMIT_NOFILE, 20, 20).unwrap();
+        setrlimit(Resource::RLIMIT_AS, MEMORY_BYTES / 2, MEMORY_BYTES / 2).unwrap();
+        let in_force = limit_resources(MEMORY_BYTES);
+        let limit = |resource| getrlimit(resource).unwrap();
+        let right = [
+            in_force,
+            limit(Resource::RLIMIT_AS) == (MEMORY_BYTES / 2, MEMORY_BYTES / 2),
+            limit(Resource::RLIMIT_NOFILE) == (20, 20),
+            limit(Resource::RLIMIT_CORE) == (0, 0),
+            limit(Resource::RLIMIT_NPROC) == (0, 0),
+        ];
+        judged(&right);
+    }
+    let status = copy("limits_that_were_lower_before_stay", "inherited", Stdio::null());
+    assert_eq!(status.code(), Some(REFUSED), "{WRONG} and above: which of the checks failed");
 }
 
 #[test]
@@ -262,12 +389,11 @@ fn a_sealed_runner_reads_what_it_was_given_and_computes() {
         let mut artifact = Vec::new();
         std::io::stdin().read_to_end(&mut artifact).unwrap();
         let manifest = Manifest::parse(MANIFEST, &mut |_| Err(String::new())).unwrap();
-        let mut engine = Engine::load(&manifest, &artifact, 1).unwrap();
-        let input: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut engine = Engine::load(&ModelSpec::from(&manifest), &artifact, 1).unwrap();
+        let input = floats(&[1.0, 2.0, 3.0, 4.0]);
         let format = Format::Tensor { dtype: manifest.input.dtype, shape: manifest.input.shape };
-        let right = engine.run_tensor(&input, format).unwrap() == [2.0, 4.0, 6.0, 8.0];
-        // SAFETY: as above.
-        unsafe { libc::_exit(i32::from(right) * POSSIBLE) }
+        let right = engine.run(&input, format).unwrap().0 == Prediction::Raw(vec![2.0, 4.0, 6.0, 8.0]);
+        end(i32::from(right) * POSSIBLE)
     }
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&doubling_model()).unwrap();

@@ -12,14 +12,15 @@ use inferd_tests::rig::{Rig, path, pipeline_config, program};
 /// Windows in the recording.
 const WINDOWS: usize = 12;
 
-/// A model folder whose description tells the rogue runner what to do.
+/// A model folder whose input tensor's name tells the rogue runner what to do.
 fn model(rig: &Rig, trick: &str) -> PathBuf {
     let folder = rig.folder().join("rogue");
     std::fs::create_dir_all(&folder).unwrap();
     write(&folder.join("model.onnx"), b"not looked at");
     let manifest = format!(
-        "format = 1\nname = \"rogue\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\ndescription = \"{trick}\"\n\
-         artifact = {{ file = \"model.onnx\" }}\ninput = {{ kind = \"tensor\", shape = [1, 4] }}\noutput = {{ task = \"raw\" }}\n"
+        "format = 1\nname = \"rogue\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\n\
+         artifact = {{ file = \"model.onnx\" }}\n\
+         input = {{ kind = \"tensor\", tensor = \"{trick}\", shape = [1, 4] }}\noutput = {{ task = \"raw\" }}\n"
     );
     write(&folder.join("model.toml"), manifest.as_bytes());
     folder

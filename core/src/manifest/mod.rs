@@ -8,7 +8,6 @@ mod check;
 mod raw;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -23,8 +22,17 @@ pub const FILE_NAME: &str = "model.toml";
 /// The largest manifest that is read.
 pub const MAX_BYTES: usize = 256 * 1024;
 
+/// Whether this can be the path of a file in a bundle: relative, downwards, plain ASCII without spaces, `\` and `"`, at most
+/// 200 bytes.
+pub fn is_bundle_path(path: &str) -> bool {
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    path.len() <= 200
+        && path.split('/').all(plain)
+        && path.chars().all(|letter| letter.is_ascii_graphic() && letter != '\\' && letter != '"')
+}
+
 /// A checked manifest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The model's name.
     pub name: Name,
@@ -49,7 +57,7 @@ pub struct Manifest {
 }
 
 /// The model file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// Path in the bundle.
     pub file: String,
@@ -319,6 +327,12 @@ pub struct ImuInput {
     pub window: Window,
 }
 
+impl ImuInput {
+    /// How far a source's rate may be from [`ImuInput::rate_hz`], as a part of it: a sensor's own clock is off by up to a few
+    /// per cent, and no gesture changes by that. The daemon and the runner both go by this one.
+    pub const RATE_TOLERANCE: f64 = 0.05;
+}
+
 /// One sensor axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImuChannel {
@@ -352,18 +366,20 @@ pub struct Window {
 }
 
 /// The model's output and how it is decoded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Output {
-    /// Name of the output tensor; the model's first output where absent.
+    /// Name of the output tensor; the model's only output where absent.
     pub tensor: Option<String>,
-    /// Names of classes or values, by index; may be empty for anomaly and raw.
+    /// Names of classes or values, by index, no two the same; may be empty for anomaly and raw.
     pub labels: Vec<String>,
+    /// The file of the bundle that the labels were read from, if they are not in the manifest itself.
+    pub labels_file: Option<String>,
     /// What it means.
     pub task: Task,
 }
 
 /// What a model's output means.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// One score a class.
     Classification {
@@ -432,7 +448,7 @@ pub enum AnomalyScore {
 }
 
 /// When a prediction counts. A pipeline may set its own.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
     /// Least confidence (or anomaly score, or value) of an event.
     pub threshold: f32,
@@ -441,14 +457,22 @@ pub struct Decision {
 }
 
 /// A recorded input with the output that this model must give.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Golden {
     /// Input file in the bundle: `.npy` goes to the model as it is, an image, `.wav` or `.csv` through the preprocessing.
     pub input: String,
-    /// `.npy` file with the output tensor.
+    /// `.npy` file with the output tensor; for detection, with the corners.
     pub output: String,
+    /// Detection: `.npy` file with the tensor of scores. `None` for every other task.
+    pub scores: Option<String>,
     /// Largest absolute difference that passes.
     pub tolerance: f32,
+}
+
+impl Golden {
+    fn files(&self) -> impl Iterator<Item = &String> {
+        [&self.input, &self.output].into_iter().chain(&self.scores)
+    }
 }
 
 impl Manifest {
@@ -484,20 +508,9 @@ impl Manifest {
         }
     }
 
-    /// How long a window of a stream is; zero where each frame is one.
-    pub fn window_duration(&self) -> Duration {
-        match &self.input.preprocess {
-            Preprocess::Audio(audio) => {
-                Duration::from_secs_f64(f64::from(audio.window.length) / f64::from(audio.rate_hz))
-            }
-            Preprocess::Imu(imu) => Duration::from_secs_f64(f64::from(imu.window.length) / f64::from(imu.rate_hz)),
-            Preprocess::Image(_) | Preprocess::Tensor => Duration::ZERO,
-        }
-    }
-
-    /// Every file that the manifest refers to, in its order: artifact, golden inputs and outputs.
+    /// Every file that the manifest refers to, in its order: artifact, labels, golden inputs and outputs.
     pub fn referenced_files(&self) -> impl Iterator<Item = &str> {
-        let golden = self.golden.iter().flat_map(|golden| [golden.input.as_str(), golden.output.as_str()]);
-        std::iter::once(self.artifact.file.as_str()).chain(golden)
+        let single = [Some(&self.artifact.file), self.output.labels_file.as_ref()].into_iter().flatten();
+        single.chain(self.golden.iter().flat_map(Golden::files)).map(String::as_str)
     }
 }

@@ -204,6 +204,7 @@ impl Default for Decision {
 pub(super) struct Golden {
     pub(super) input: String,
     pub(super) output: String,
+    pub(super) scores: Option<String>,
     #[serde(default = "one_thousandth")]
     pub(super) tolerance: f32,
 }

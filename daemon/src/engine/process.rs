@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use inferd_core::wire::{FromRunner, Load, PROTOCOL, Ready, ToRunner};
+use inferd_core::wire::{FromRunner, Load, ModelSpec, PROTOCOL, Ready, ToRunner};
 
 use super::RunnerSettings;
 use super::link::{Link, LinkError};
@@ -75,7 +75,7 @@ impl Runner {
         let failed = |source| StartError::Failed { model: version.id.to_string(), source };
         let load = ToRunner::Load(Box::new(Load {
             protocol: PROTOCOL,
-            manifest: (*version.manifest).clone(),
+            model: ModelSpec::from(&*version.manifest),
             artifact_bytes: version.artifact.bytes,
             limits: settings.limits,
             warm_up_runs: WARM_UP_RUNS,

@@ -45,17 +45,15 @@ fn run_golden(
 ) -> Result<(), StartError> {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     let failed = |source| StartError::Failed { model: format!("golden sample {}", sample.name), source };
+    let expected = || std::iter::once(&sample.expected).chain(&sample.scores);
     let run = ToRunner::Golden(GoldenRun {
         index,
         format: sample.format,
         input_bytes: sample.input.bytes,
-        expected_bytes: sample.expected.bytes,
-        tolerance: sample.tolerance,
+        expected_bytes: expected().map(|file| file.bytes).collect(),
     });
-    runner
-        .link
-        .send(&run, &[sample.input.fd.as_fd(), sample.expected.fd.as_fd()], settings.deadline)
-        .map_err(failed)?;
+    let files: Vec<_> = std::iter::once(&sample.input).chain(expected()).map(|file| file.fd.as_fd()).collect();
+    runner.link.send(&run, &files, settings.deadline).map_err(failed)?;
     let answer = runner.link.receive(settings.deadline).map_err(failed)?;
     let FromRunner::Golden { index: answered, result } = answer else {
         return Err(failed(LinkError::Protocol(format!("it answered a golden sample with {answer:?}"))));

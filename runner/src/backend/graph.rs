@@ -1,7 +1,7 @@
 //! Looks at an ONNX graph before the backend does: which tensors go in and out, and what in it cannot be served. A
 //! finding here is a sentence that names the node; the backend's own words would be a stack of internal names.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
@@ -11,42 +11,43 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoPr
 use inferd_core::Shape;
 use inferd_core::frame::Dtype;
 
-use super::{LoadError, Wanted};
+use super::{LoadError, Wanted, folding};
 
-/// Operators that only pass values on: a Softmax that is quantised behind one of these is as wrong as without.
-const PASSING_ON: [&str; 8] =
-    ["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Cast", "Dropout"];
-
-/// Positions of the wanted tensors among the graph's inputs and outputs.
-#[derive(Debug)]
-pub(super) struct Places {
-    pub(super) input: usize,
-    pub(super) outputs: Vec<usize>,
-}
-
-/// Checks the graph against the manifest.
-pub(super) fn inspect(model: &ModelProto, onnx: &Onnx, wanted: &Wanted<'_>) -> Result<Places, LoadError> {
+/// Checks the graph against the manifest. Gives the wanted outputs' positions among the graph's outputs; the input is the
+/// only one.
+pub(super) fn inspect(model: &ModelProto, onnx: &Onnx, wanted: &Wanted<'_>) -> Result<Vec<usize>, LoadError> {
     let graph = model.graph.as_ref().ok_or_else(|| LoadError::NotOnnx("it holds no graph".to_owned()))?;
     refuse_external_data(graph)?;
     refuse_unsupported(graph, onnx)?;
-    refuse_quantized_softmax(graph)?;
-    let input = find_input(graph, wanted)?;
+    check_only_input(graph, wanted)?;
     let outputs = wanted
         .outputs
         .iter()
         .enumerate()
         .map(|(index, name)| find_output(graph, index, *name))
-        .collect::<Result<_, _>>()?;
-    Ok(Places { input, outputs })
+        .collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<&str> = outputs.iter().map(|&place| graph.output[place].name.as_str()).collect();
+    folding::refuse_quantized_softmax(graph, &names)?;
+    Ok(outputs)
+}
+
+/// The graphs inside a node: branches and bodies.
+pub(super) fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
 fn refuse_external_data(graph: &GraphProto) -> Result<(), LoadError> {
     let outside = |tensor: &&TensorProto| tensor.data_location == Some(tensor_proto::DataLocation::External as i32);
-    let constants = graph.node.iter().flat_map(|node| &node.attribute).filter_map(|attribute| attribute.t.as_ref());
-    match graph.initializer.iter().chain(constants).find(outside) {
-        Some(tensor) => Err(LoadError::ExternalData(tensor.name.clone())),
-        None => Ok(()),
+    let mut open = vec![graph];
+    while let Some(graph) = open.pop() {
+        let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+        let constants = attributes.flat_map(|attribute| attribute.t.iter().chain(&attribute.tensors));
+        if let Some(tensor) = graph.initializer.iter().chain(constants).find(outside) {
+            return Err(LoadError::ExternalData(tensor.name.clone()));
+        }
+        open.extend(graph.node.iter().flat_map(inner_graphs));
     }
+    Ok(())
 }
 
 /// Unknown operators, and `If` whose condition is only known at run time: tract can drop a branch, not choose one.
@@ -74,46 +75,13 @@ fn collect_unsupported(graph: &GraphProto, onnx: &Onnx, missing: &mut BTreeSet<S
         if chooses || !onnx.op_register.0.contains_key(&node.op_type) {
             missing.insert(node.op_type.clone());
         }
-        for branch in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        for branch in inner_graphs(node) {
             collect_unsupported(branch, onnx, missing);
         }
     }
 }
 
-/// tract folds DequantizeLinear, whatever stands between, and QuantizeLinear into one table of 256 entries. Softmax is
-/// no function of one element, so the table is wrong; there is no error and the answers are garbage.
-fn refuse_quantized_softmax(graph: &GraphProto) -> Result<(), LoadError> {
-    let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
-    for node in &graph.node {
-        for input in &node.input {
-            readers.entry(input).or_default().push(node);
-        }
-    }
-    for softmax in graph.node.iter().filter(|node| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax")) {
-        let mut open: Vec<&str> = softmax.output.iter().map(String::as_str).collect();
-        let mut seen = HashSet::new();
-        while let Some(tensor) = open.pop() {
-            if !seen.insert(tensor) {
-                continue;
-            }
-            for reader in readers.get(tensor).into_iter().flatten() {
-                if reader.op_type == "QuantizeLinear" {
-                    return Err(LoadError::QuantizedSoftmax { softmax: name_of(softmax), quantize: name_of(reader) });
-                }
-                if PASSING_ON.contains(&reader.op_type.as_str()) {
-                    open.extend(reader.output.iter().map(String::as_str));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn name_of(node: &NodeProto) -> String {
-    if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
-}
-
-fn find_input(graph: &GraphProto, wanted: &Wanted<'_>) -> Result<usize, LoadError> {
+fn check_only_input(graph: &GraphProto, wanted: &Wanted<'_>) -> Result<(), LoadError> {
     let weights: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs: Vec<&ValueInfoProto> =
         graph.input.iter().filter(|input| !weights.contains(input.name.as_str())).collect();
@@ -125,8 +93,7 @@ fn find_input(graph: &GraphProto, wanted: &Wanted<'_>) -> Result<usize, LoadErro
         return Err(LoadError::NoSuchTensor { key: "input.tensor", role: "input", name, have: described() });
     }
     let [input] = inputs[..] else { return Err(LoadError::SeveralInputs(described())) };
-    check_input(input, wanted)?;
-    Ok(0)
+    check_input(input, wanted)
 }
 
 fn check_input(input: &ValueInfoProto, wanted: &Wanted<'_>) -> Result<(), LoadError> {
@@ -150,9 +117,11 @@ fn check_input(input: &ValueInfoProto, wanted: &Wanted<'_>) -> Result<(), LoadEr
 }
 
 fn find_output(graph: &GraphProto, index: usize, name: Option<&str>) -> Result<usize, LoadError> {
-    let found = match name {
-        Some(name) => graph.output.iter().position(|output| output.name == name),
-        None => (!graph.output.is_empty()).then_some(0),
+    let found = match (name, &graph.output[..]) {
+        (Some(name), outputs) => outputs.iter().position(|output| output.name == name),
+        (None, []) => None,
+        (None, [_]) => Some(0),
+        (None, several) => return Err(LoadError::SeveralOutputs(several.iter().map(describe).collect())),
     };
     found.ok_or_else(|| LoadError::NoSuchTensor {
         key: if index == 0 { "output.tensor" } else { "output.boxes.scores_tensor" },
@@ -210,3 +179,6 @@ fn type_word(dtype: i32) -> String {
         other => format!("ONNX type {other}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

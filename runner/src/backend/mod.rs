@@ -7,12 +7,13 @@
 //! There is one backend now, `tract`. A second one adds a variant to [`BackendName`] and turns [`Session`] into an enum
 //! over both; nothing outside this folder names a backend's own types.
 
+mod folding;
 mod graph;
 mod tract;
 
 use inferd_core::Shape;
 use inferd_core::frame::Dtype;
-use inferd_core::manifest::{Manifest, Task};
+use inferd_core::wire::{Decoding, ModelSpec};
 
 pub(crate) use tract::Session;
 
@@ -38,8 +39,8 @@ impl BackendName {
         }
     }
 
-    pub(crate) fn load(self, manifest: &Manifest, artifact: &[u8], threads: u32) -> Result<Session, LoadError> {
-        let wanted = Wanted::of(manifest);
+    pub(crate) fn load(self, model: &ModelSpec, artifact: &[u8], threads: u32) -> Result<Session, LoadError> {
+        let wanted = Wanted::of(model);
         match self {
             Self::Tract => Session::load(artifact, &wanted, threads),
         }
@@ -52,22 +53,17 @@ pub(crate) struct Wanted<'a> {
     input: Option<&'a str>,
     shape: Shape,
     dtype: Dtype,
-    /// The outputs' names in the order in which they are read; the first output where absent.
+    /// The outputs' names in the order in which they are read; the only output where absent.
     outputs: Vec<Option<&'a str>>,
 }
 
 impl<'a> Wanted<'a> {
-    fn of(manifest: &'a Manifest) -> Self {
-        let mut outputs = vec![manifest.output.tensor.as_deref()];
-        if let Task::Detection(boxes) = &manifest.output.task {
+    fn of(model: &'a ModelSpec) -> Self {
+        let mut outputs = vec![model.output.as_deref()];
+        if let Decoding::Detection(boxes) = &model.decoding {
             outputs.push(Some(&boxes.scores_tensor));
         }
-        Self {
-            input: manifest.input.tensor.as_deref(),
-            shape: manifest.input.shape,
-            dtype: manifest.input.dtype,
-            outputs,
-        }
+        Self { input: model.input.tensor.as_deref(), shape: model.input.shape, dtype: model.input.dtype, outputs }
     }
 }
 
@@ -140,6 +136,9 @@ pub enum LoadError {
         .0.join(", ")
     )]
     SeveralInputs(Vec<String>),
+    /// The manifest does not say which output is meant.
+    #[error("the model has several outputs ({}): name the one that is meant in `output.tensor`", .0.join(", "))]
+    SeveralOutputs(Vec<String>),
     /// Another shape than the manifest's.
     #[error("the model's input is `{model}`, but the manifest says shape {manifest}: change `input.shape`")]
     Shape {

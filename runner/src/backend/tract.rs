@@ -16,8 +16,7 @@ use tract_onnx::prelude::{
     TypedModel, TypedRunnableModel, TypedSimpleState, tract_linalg, tvec,
 };
 
-use super::graph::{self, Places};
-use super::{InputMut, LoadError, Wanted};
+use super::{InputMut, LoadError, Wanted, graph};
 use crate::failure;
 use crate::log;
 
@@ -47,10 +46,10 @@ impl Session {
         let onnx = tract_onnx::onnx();
         let mut bytes = artifact;
         let proto = onnx.proto_model_for_read(&mut bytes).map_err(|error| LoadError::NotOnnx(words(&error)))?;
-        let places = graph::inspect(&proto, &onnx, wanted)?;
+        let outputs = graph::inspect(&proto, &onnx, wanted)?;
         let inferred = onnx.model_for_proto_model(&proto).map_err(|error| LoadError::Backend(words(&error)))?;
         drop(proto);
-        let typed = optimise(inferred, &places, wanted).map_err(|error| LoadError::Backend(words(&error)))?;
+        let typed = optimise(inferred, &outputs, wanted).map_err(|error| LoadError::Backend(words(&error)))?;
         Self::new(typed, wanted).map_err(|error| LoadError::Backend(words(&error)))
     }
 
@@ -117,6 +116,11 @@ impl Session {
         Ok(())
     }
 
+    /// How many outputs are read.
+    pub(crate) const fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// The values of an output of the last run, in the order in which the manifest names them.
     pub(crate) fn output(&self, index: usize) -> &[f32] {
         self.outputs.get(index).map_or(&[], Vec::as_slice)
@@ -131,13 +135,14 @@ impl Session {
 
 fn optimise(
     mut model: tract_onnx::prelude::InferenceModel,
-    places: &Places,
+    outputs: &[usize],
     wanted: &Wanted<'_>,
 ) -> TractResult<TypedModel> {
-    let outlets: Vec<_> = places.outputs.iter().map(|&place| model.outputs[place]).collect();
+    let outlets: Vec<_> = outputs.iter().map(|&place| model.outputs[place]).collect();
     model.select_output_outlets(&outlets)?;
     let fact = InferenceFact::dt_shape(datum_type(wanted.dtype), extents(wanted));
-    model.set_input_fact(places.input, fact)?;
+    // It is the only one: the graph was looked at.
+    model.set_input_fact(0, fact)?;
     model.into_typed()?.into_decluttered()?.into_optimized()
 }
 

@@ -1,15 +1,16 @@
 //! From the output tensors to a [`Prediction`], by the manifest's task.
 //!
 //! Invariants:
-//! - A tensor of another size than the labels ask for is refused when the model is loaded, or at the first run where
-//!   the size is not known before.
-//! - NaN and infinity never leave here: they are a failure.
+//! - A tensor of another size than the labels ask for is refused when the model is loaded; where the backend does not know
+//!   the size before, after the first warm-up run. A model whose sizes change with its input fails those windows.
+//! - NaN and infinity never leave here: they are a failure, also where a score computed from finite values overflows.
 
 mod boxes;
 
-use inferd_core::manifest::{Activation, AnomalyScore, Boxes, Output, Task};
+use inferd_core::manifest::{Activation, AnomalyScore, Boxes};
 use inferd_core::outcome::Failure;
-use inferd_core::prediction::{MAX_VALUES, Prediction};
+use inferd_core::prediction::{Detection, MAX_VALUES, Prediction};
+use inferd_core::wire::{Decoding, ModelSpec};
 
 use crate::backend::Session;
 use crate::failure;
@@ -17,52 +18,56 @@ use crate::preprocess::Placement;
 
 /// Decodes outputs of one model.
 pub(crate) struct Postprocessor {
-    task: Task,
+    decoding: Decoding,
     labels: usize,
     /// The input as floats, where the task compares with it.
     input: Vec<f32>,
 }
 
 impl Postprocessor {
-    pub(crate) fn new(output: &Output) -> Self {
-        Self { task: output.task.clone(), labels: output.labels.len(), input: Vec::new() }
+    pub(crate) fn new(model: &ModelSpec) -> Self {
+        Self { decoding: model.decoding.clone(), labels: model.labels as usize, input: Vec::new() }
     }
 
     /// Checks the outputs' sizes (elements, in the order in which the manifest names them) against the task.
     pub(crate) fn check(&self, input: usize, outputs: &[usize]) -> Result<(), String> {
         let [found, rest @ ..] = outputs else { return Err("the model has no output".to_owned()) };
         let labels = self.labels;
-        match &self.task {
-            Task::Classification { .. } | Task::Regression if *found != labels => Err(format!(
+        match &self.decoding {
+            Decoding::Classification(_) | Decoding::Regression if *found != labels => Err(format!(
                 "the model's output has {found} values, but the manifest has {labels} labels: give one label a value"
             )),
-            Task::Detection(_) => check_boxes(*found, rest.first().copied().unwrap_or(0), labels),
-            Task::Anomaly(AnomalyScore::Score) if *found != 1 => Err(format!(
+            Decoding::Detection(_) => check_boxes(*found, rest.first().copied().unwrap_or(0), labels),
+            Decoding::Anomaly(AnomalyScore::Score) if *found != 1 => Err(format!(
                 "the model's output has {found} values, but an anomaly score is one: choose `reconstruction-error` or \
                  another output"
             )),
-            Task::Anomaly(AnomalyScore::ReconstructionError) if *found != input => Err(format!(
+            Decoding::Anomaly(AnomalyScore::ReconstructionError) if *found != input => Err(format!(
                 "the model's output has {found} values and its input {input}: a reconstruction has as many as the input"
             )),
-            Task::Raw if *found > MAX_VALUES => {
+            Decoding::Raw if *found > MAX_VALUES => {
                 Err(format!("the model's output has {found} values, raw outputs are sent up to {MAX_VALUES}"))
             }
-            Task::Classification { .. } | Task::Regression | Task::Anomaly(_) | Task::Raw => Ok(()),
+            Decoding::Classification(_) | Decoding::Regression | Decoding::Anomaly(_) | Decoding::Raw => Ok(()),
         }
+    }
+
+    /// Checks the sizes of the outputs of the last run.
+    pub(crate) fn check_sizes(&self, session: &Session) -> Result<(), String> {
+        self.check(session.input_elements(), &[session.output(0).len(), session.output(1).len()])
     }
 
     /// Decodes the outputs of the last run.
     pub(crate) fn predict(&mut self, session: &mut Session, placement: Placement) -> Result<Prediction, Failure> {
+        self.check_sizes(session).map_err(failure::meaningless)?;
         let main = session.output(0);
         let second = session.output(1);
-        self.check(session.input_elements(), &[main.len(), second.len()]).map_err(failure::meaningless)?;
         refuse_non_finite(main)?;
         refuse_non_finite(second)?;
-        if self.task == Task::Anomaly(AnomalyScore::ReconstructionError) {
+        if self.decoding == Decoding::Anomaly(AnomalyScore::ReconstructionError) {
             session.read_input(&mut self.input)?;
         }
-        let prediction = decode(&self.task, main, second, &self.input, placement);
-        Ok(prediction)
+        decode(&self.decoding, main, second, &self.input, placement)
     }
 }
 
@@ -86,30 +91,29 @@ fn refuse_non_finite(values: &[f32]) -> Result<(), Failure> {
     }
 }
 
-fn decode(task: &Task, main: &[f32], second: &[f32], input: &[f32], placement: Placement) -> Prediction {
-    match task {
-        Task::Classification { activation, .. } => Prediction::Classes(activate(*activation, main)),
-        Task::Detection(settings) => Prediction::Boxes(find_boxes(settings, main, second, placement)),
-        Task::Anomaly(AnomalyScore::Score) => Prediction::Anomaly(main[0]),
-        Task::Anomaly(AnomalyScore::ReconstructionError) => Prediction::Anomaly(mean_squared_difference(main, input)),
-        Task::Regression => Prediction::Values(main.to_vec()),
-        Task::Raw => Prediction::Raw(main.to_vec()),
-    }
+fn decode(
+    decoding: &Decoding,
+    main: &[f32],
+    second: &[f32],
+    input: &[f32],
+    placement: Placement,
+) -> Result<Prediction, Failure> {
+    Ok(match decoding {
+        Decoding::Classification(activation) => Prediction::Classes(activate(*activation, main)),
+        Decoding::Detection(settings) => Prediction::Boxes(find_boxes(settings, main, second, placement)),
+        Decoding::Anomaly(AnomalyScore::Score) => Prediction::Anomaly(main[0]),
+        Decoding::Anomaly(AnomalyScore::ReconstructionError) => {
+            Prediction::Anomaly(mean_squared_difference(main, input)?)
+        }
+        Decoding::Regression => Prediction::Values(main.to_vec()),
+        Decoding::Raw => Prediction::Raw(main.to_vec()),
+    })
 }
 
-fn find_boxes(
-    settings: &Boxes,
-    corners: &[f32],
-    scores: &[f32],
-    placement: Placement,
-) -> Vec<inferd_core::prediction::Detection> {
-    boxes::find(settings, corners, scores)
-        .into_iter()
-        .map(|mut found| {
-            found.area = placement.to_source(found.area);
-            found
-        })
-        .collect()
+fn find_boxes(settings: &Boxes, corners: &[f32], scores: &[f32], placement: Placement) -> Vec<Detection> {
+    let mut found = boxes::find(settings, corners, scores);
+    found.iter_mut().for_each(|found| found.area = placement.to_source(found.area));
+    found
 }
 
 fn activate(activation: Activation, scores: &[f32]) -> Vec<f32> {
@@ -129,13 +133,17 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
     shares
 }
 
+/// In 64 bits, where no sum of squares of floats overflows. The mean may still be more than a float holds.
 #[expect(clippy::cast_precision_loss, reason = "fewer elements than 2^24 matter to the mean; beyond, it is rounded")]
-fn mean_squared_difference(output: &[f32], input: &[f32]) -> f32 {
-    let total: f64 = output.iter().zip(input).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+fn mean_squared_difference(output: &[f32], input: &[f32]) -> Result<f32, Failure> {
+    let total: f64 = output.iter().zip(input).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
     let mean = total / output.len() as f64;
     #[expect(clippy::cast_possible_truncation, reason = "a score does not need more digits")]
-    let mean = mean as f32;
-    mean
+    let score = mean as f32;
+    if score.is_finite() {
+        return Ok(score);
+    }
+    Err(failure::meaningless(format_args!("the reconstruction error, {mean:e}, is no number that a score can be")))
 }
 
 #[cfg(test)]

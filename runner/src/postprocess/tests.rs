@@ -2,16 +2,16 @@ use inferd_core::prediction::{Detection, MAX_BOXES};
 
 use super::*;
 
-fn classification(activation: Activation) -> Task {
-    Task::Classification { activation, normal: Vec::new() }
+fn classification(activation: Activation) -> Decoding {
+    Decoding::Classification(activation)
 }
 
 fn settings() -> Boxes {
     Boxes { scores_tensor: "scores".into(), background: Some(0), min_score: 0.5, max_overlap: 0.3 }
 }
 
-fn with(task: Task, labels: usize) -> Postprocessor {
-    Postprocessor { task, labels, input: Vec::new() }
+fn with(decoding: Decoding, labels: usize) -> Postprocessor {
+    Postprocessor { decoding, labels, input: Vec::new() }
 }
 
 #[test]
@@ -28,23 +28,23 @@ fn activations_give_their_textbook_values() {
 
 #[test]
 fn sizes_that_do_not_fit_the_labels_are_refused() {
-    let boxes = || Task::Detection(settings());
+    let boxes = || Decoding::Detection(settings());
     let cases = [
         (with(classification(Activation::None), 3), vec![3], true),
         (with(classification(Activation::None), 3), vec![2], false),
-        (with(Task::Regression, 1), vec![2], false),
+        (with(Decoding::Regression, 1), vec![2], false),
         (with(boxes(), 2), vec![8, 4], true),
         (with(boxes(), 2), vec![8, 6], false),
         (with(boxes(), 2), vec![7, 4], false),
-        (with(Task::Anomaly(AnomalyScore::Score), 0), vec![2], false),
-        (with(Task::Anomaly(AnomalyScore::ReconstructionError), 0), vec![10], true),
-        (with(Task::Anomaly(AnomalyScore::ReconstructionError), 0), vec![9], false),
-        (with(Task::Raw, 0), vec![MAX_VALUES], true),
-        (with(Task::Raw, 0), vec![MAX_VALUES + 1], false),
-        (with(Task::Raw, 0), vec![], false),
+        (with(Decoding::Anomaly(AnomalyScore::Score), 0), vec![2], false),
+        (with(Decoding::Anomaly(AnomalyScore::ReconstructionError), 0), vec![10], true),
+        (with(Decoding::Anomaly(AnomalyScore::ReconstructionError), 0), vec![9], false),
+        (with(Decoding::Raw, 0), vec![MAX_VALUES], true),
+        (with(Decoding::Raw, 0), vec![MAX_VALUES + 1], false),
+        (with(Decoding::Raw, 0), vec![], false),
     ];
     for (postprocessor, outputs, fits) in cases {
-        assert_eq!(postprocessor.check(10, &outputs).is_ok(), fits, "{:?} {outputs:?}", postprocessor.task);
+        assert_eq!(postprocessor.check(10, &outputs).is_ok(), fits, "{:?} {outputs:?}", postprocessor.decoding);
     }
 }
 
@@ -88,7 +88,7 @@ fn boxes_refer_to_the_source_image() {
     // The model saw the middle half of the width.
     let placement = Placement { origin: [0.25, 0.0], extent: [0.5, 1.0] };
     let Prediction::Boxes(found) =
-        decode(&Task::Detection(settings()), &[0.0, 0.0, 0.5, 1.0], &[0.0, 0.9], &[], placement)
+        decode(&Decoding::Detection(settings()), &[0.0, 0.0, 0.5, 1.0], &[0.0, 0.9], &[], placement).unwrap()
     else {
         panic!("no boxes")
     };
@@ -97,6 +97,13 @@ fn boxes_refer_to_the_source_image() {
 
 #[test]
 fn a_reconstruction_is_compared_with_the_input() {
-    let task = Task::Anomaly(AnomalyScore::ReconstructionError);
-    assert_eq!(decode(&task, &[1.0, 2.0], &[], &[1.0, 4.0], Placement::WHOLE), Prediction::Anomaly(2.0));
+    let task = Decoding::Anomaly(AnomalyScore::ReconstructionError);
+    let score = |output: &[f32], input: &[f32]| decode(&task, output, &[], input, Placement::WHOLE);
+    assert_eq!(score(&[1.0, 2.0], &[1.0, 4.0]).unwrap(), Prediction::Anomaly(2.0));
+    // The difference of the first pair alone is more than a float holds; so is the square of the second.
+    for (output, input) in [([f32::MAX, 0.0], [f32::MIN, 0.0]), ([1e20, 0.0], [0.0, 0.0])] {
+        let failure = score(&output, &input).unwrap_err();
+        assert!(failure.reason.contains("reconstruction error"), "{}", failure.reason);
+    }
+    assert_eq!(score(&[1e19, 0.0], &[0.0, 0.0]).unwrap(), Prediction::Anomaly(5e37));
 }

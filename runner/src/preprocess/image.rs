@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - At most [`MAX_SIDE`] pixels a side and [`MAX_PIXELS`] in all, checked on the header before pixels are reserved.
-//! - A damaged or cut-off image is an error, never a picture that is half grey.
+//! - A damaged or cut-off image is an error, never a picture that is half grey; [`super::jpeg`] names two exceptions.
 //! - JPEG, grey and YUV images land in one buffer that is reused. RGB frames are used where they lie.
 //!
 //! JPEG pixels differ from libjpeg's by a few levels where colour is subsampled, because the standard leaves the
@@ -19,7 +19,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::wrong_kind;
+use super::{jpeg, wrong_kind};
 use crate::failure::undecodable;
 
 /// The widest and highest image that is decoded.
@@ -38,6 +38,8 @@ pub(crate) struct Picture<'a> {
 #[derive(Default)]
 pub(super) struct Decoder {
     pixels: Vec<u8>,
+    /// A JPEG file as it is given to its decoder.
+    file: Vec<u8>,
 }
 
 impl Decoder {
@@ -69,7 +71,8 @@ impl Decoder {
             .set_max_width(MAX_SIDE as usize)
             .set_max_height(MAX_SIDE as usize)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        let guarded = jpeg::guarded(bytes, &mut self.file);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(guarded), options);
         decoder.decode_headers().map_err(failed)?;
         let (width, height) = decoder.dimensions().ok_or_else(|| undecodable("JPEG image without a size"))?;
         let size = checked_size(width, height)?;

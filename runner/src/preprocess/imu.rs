@@ -7,9 +7,6 @@ use inferd_core::outcome::Failure;
 use super::wrong_kind;
 use crate::failure::{misfit, undecodable};
 
-/// How far a device's rate may be from the model's: sensors are rarely exact, and a hundredth changes no gesture.
-const RATE_TOLERANCE: f32 = 0.01;
-
 /// Makes tensors of motion, for one model.
 pub(crate) struct Axes {
     rate_hz: f32,
@@ -85,9 +82,9 @@ impl Axes {
             )));
         }
         // Written so that NaN does not pass.
-        let close = (rate_hz - self.rate_hz).abs() <= self.rate_hz * RATE_TOLERANCE;
+        let (found, needed) = (f64::from(rate_hz), f64::from(self.rate_hz));
+        let close = (found - needed).abs() <= needed * ImuInput::RATE_TOLERANCE;
         if !close {
-            let needed = self.rate_hz;
             return Err(misfit(format_args!("the source has {rate_hz} rows per second, the model needs {needed}")));
         }
         let (chunks, rest) = bytes.as_chunks::<4>();
@@ -141,12 +138,14 @@ mod tests {
 
     #[test]
     fn rows_are_scaled_and_laid_out() {
-        for (layout, expected) in
-            [(ImuLayout::Ntc, [4.0, 20.0, 8.0, 40.0, 12.0, 60.0]), (ImuLayout::Nct, [4.0, 8.0, 12.0, 20.0, 40.0, 60.0])]
-        {
+        // 5 % off on either side is close enough.
+        for (layout, rate_hz, expected) in [
+            (ImuLayout::Ntc, 95.0, [4.0, 20.0, 8.0, 40.0, 12.0, 60.0]),
+            (ImuLayout::Nct, 105.0, [4.0, 8.0, 12.0, 20.0, 40.0, 60.0]),
+        ] {
             let (axes, mut values, mut tensor) = (axes(layout), Vec::new(), [0.0; 6]);
             let window = bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-            axes.decode(&window, Format::Imu { rate_hz: 100.5, channels: 2 }, &mut values).unwrap();
+            axes.decode(&window, Format::Imu { rate_hz, channels: 2 }, &mut values).unwrap();
             axes.fill(&values, &mut tensor).unwrap();
             assert_eq!(tensor, expected);
         }
@@ -160,7 +159,8 @@ mod tests {
         let imu = |rate_hz, channels| Format::Imu { rate_hz, channels };
         for (window, format, says) in [
             (&good[..], imu(100.0, 3), "channels"),
-            (&good[..], imu(102.0, 2), "102 rows per second"),
+            (&good[..], imu(105.5, 2), "105.5 rows per second"),
+            (&good[..], imu(94.5, 2), "94.5 rows per second"),
             (&good[..], imu(f32::NAN, 2), "rows per second"),
             (&good[..16], imu(100.0, 2), "2 rows"),
             (&good[..15], imu(100.0, 2), "whole rows"),

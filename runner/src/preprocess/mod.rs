@@ -11,6 +11,7 @@ mod audio;
 mod features;
 mod image;
 mod imu;
+mod jpeg;
 pub(crate) mod npy;
 mod resize;
 mod tensor;

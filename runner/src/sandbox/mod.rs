@@ -22,16 +22,26 @@ use crate::log;
 
 /// Seals the process for good. Gives what the kernel really granted; what it did not is in the log.
 pub fn seal(memory_bytes: u64) -> SandboxReport {
-    let rlimits = granted("resource limits", limits::apply(memory_bytes));
+    let rlimits = limit_resources(memory_bytes);
     granted("no tracing", prctl::set_dumpable(false));
     granted("no new privileges", prctl::set_no_new_privs());
     let no_new_privs = prctl::get_no_new_privs().unwrap_or(false);
-    let landlock_abi = landlock::apply().unwrap_or_else(|error| {
-        log::line(format_args!("sandbox: no Landlock: {error}"));
-        0
-    });
+    let landlock_abi = deny_paths();
     let seccomp = granted("system-call filter", seccomp::apply());
     SandboxReport { no_new_privs, landlock_abi, seccomp, rlimits }
+}
+
+/// The first layer alone; whether all of it is in force.
+pub fn limit_resources(memory_bytes: u64) -> bool {
+    granted("resource limits", limits::apply(memory_bytes))
+}
+
+/// The third layer alone; the ABI in force, 0 where the kernel has none.
+pub fn deny_paths() -> u32 {
+    landlock::apply().unwrap_or_else(|error| {
+        log::line(format_args!("sandbox: no Landlock: {error}"));
+        0
+    })
 }
 
 fn granted<E: std::fmt::Display>(what: &str, result: Result<(), E>) -> bool {

@@ -1,6 +1,6 @@
-//! The smallest model: it doubles four numbers.
+//! The smallest models, made here.
 
-/// Its manifest.
+/// The manifest of [`doubling_model`].
 pub(crate) const MANIFEST: &str = r#"
 format = 1
 name = "double"
@@ -17,11 +17,45 @@ task = "raw"
 
 /// `y = x + x` on `[1, 4] f32`, as an ONNX file.
 pub(crate) fn doubling_model() -> Vec<u8> {
-    let field = |tag: u8, body: &[u8]| [&[tag, u8::try_from(body.len()).unwrap()], body].concat();
-    let node = field(0x0a, &[field(0x0a, b"x"), field(0x0a, b"x"), field(0x12, b"y"), field(0x22, b"Add")].concat());
+    onnx(&[("Add", &["x", "x"], "y")], &["y"])
+}
+
+/// A model of nodes (operator, inputs, output), from `x [1, 4] f32` to these outputs, `f32` of whatever shape comes out.
+pub(crate) fn onnx(nodes: &[(&str, &[&str], &str)], outputs: &[&str]) -> Vec<u8> {
+    let node = |&(op, inputs, output): &(&str, &[&str], &str)| {
+        let inputs: Vec<u8> = inputs.iter().flat_map(|input| field(0x0a, input.as_bytes())).collect();
+        field(0x0a, &[inputs, field(0x12, output.as_bytes()), field(0x22, op.as_bytes())].concat())
+    };
     let dims: Vec<u8> = [1_u8, 4].iter().flat_map(|&extent| field(0x0a, &[0x08, extent])).collect();
-    let tensor = field(0x0a, &[vec![0x08, 1], field(0x12, &dims)].concat());
-    let value = |name: &[u8]| [field(0x0a, name), field(0x12, &tensor)].concat();
-    let graph = [node, field(0x12, b"g"), field(0x5a, &value(b"x")), field(0x62, &value(b"y"))].concat();
+    let float = vec![0x08, 1];
+    let value = |name: &str, tensor: &[u8]| [field(0x0a, name.as_bytes()), field(0x12, &field(0x0a, tensor))].concat();
+    let input = field(0x5a, &value("x", &[float.clone(), field(0x12, &dims)].concat()));
+    let nodes: Vec<u8> = nodes.iter().flat_map(node).collect();
+    let outputs: Vec<u8> = outputs.iter().flat_map(|name| field(0x62, &value(name, &float))).collect();
+    let graph = [nodes, field(0x12, b"g"), input, outputs].concat();
     [vec![0x08, 8], field(0x3a, &graph), field(0x42, &[0x10, 13])].concat()
+}
+
+/// A protobuf field of bytes.
+fn field(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut head = vec![tag];
+    let mut length = body.len();
+    while length > 127 {
+        head.push(0x80 | u8::try_from(length & 127).unwrap());
+        length >>= 7;
+    }
+    head.push(u8::try_from(length).unwrap());
+    [head.as_slice(), body].concat()
+}
+
+/// A NumPy file of floats.
+pub(crate) fn npy(values: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {}), }}\n", values.len());
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &floats(values)].concat()
+}
+
+/// Floats as they lie in memory.
+pub(crate) fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

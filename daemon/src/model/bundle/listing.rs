@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use inferd_core::Digest;
-use inferd_core::manifest::{FILE_NAME, Manifest};
+use inferd_core::manifest::{FILE_NAME, Manifest, is_bundle_path};
 use inferd_core::text;
 use serde::Deserialize;
 
@@ -65,15 +65,12 @@ impl Listing {
     }
 }
 
-/// A path in a bundle: relative, downwards, plain ASCII, and not one of the store's own.
+/// A path in a bundle, and not one of the store's own.
 pub(in crate::model) fn check_path(path: &str) -> Result<(), BundleError> {
-    let plain = |part: &str| !matches!(part, "" | "." | "..");
     let reason = if RESERVED.contains(&path) {
         "this name is kept for inferd itself; choose another"
-    } else if path.len() > 200 {
-        "a path in a bundle has at most 200 characters"
-    } else if !path.split('/').all(plain) || !path.chars().all(|c| c.is_ascii_graphic() && c != '\\' && c != '"') {
-        "plain ASCII names joined by `/` are expected, relative, without `.` and `..`"
+    } else if !is_bundle_path(path) {
+        "plain ASCII names joined by `/` are expected, relative, without `.` and `..`, at most 200 characters in all"
     } else {
         return Ok(());
     };
@@ -99,14 +96,9 @@ pub(in crate::model) fn read_manifest(
     text: &str,
     read_text: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<Manifest, BundleError> {
-    let mut labels_file = None;
-    let manifest = Manifest::parse(text, &mut |path| {
-        labels_file = Some(path.to_owned());
-        read_text(path)
-    })
-    .map_err(BundleError::Manifest)?;
+    let manifest = Manifest::parse(text, read_text).map_err(BundleError::Manifest)?;
     check_version(text, &manifest)?;
-    for path in manifest.referenced_files().chain(labels_file.as_deref()) {
+    for path in manifest.referenced_files() {
         if !manifest.files.contains_key(path) {
             return Err(BundleError::Missing(path.to_owned()));
         }

@@ -69,14 +69,9 @@ impl<'a> Source<'a> {
     fn read(folder: &'a Path) -> Result<Self, BundleError> {
         let text = without_files(read_text(folder, MANIFEST, MAX_BYTES as u64)?)?;
         let mut source = Self { folder, text, files: BTreeMap::new() };
-        let mut labels_file = None;
-        let manifest = Manifest::parse(&source.text, &mut |path| {
-            labels_file = Some(path.to_owned());
-            source.labels(path)
-        })
-        .map_err(BundleError::Manifest)?;
+        let manifest = source.parse(&source.text)?;
         check_version(&source.text, &manifest)?;
-        for path in manifest.referenced_files().chain(labels_file.as_deref()) {
+        for path in manifest.referenced_files() {
             check_path(path)?;
             source.files.insert(path.to_owned(), measure(folder, path)?);
         }

@@ -60,6 +60,8 @@ pub struct GoldenFiles {
     pub format: Format,
     /// The expected output, a `.npy` file.
     pub expected: SealedFile,
+    /// Detection: the expected scores, a `.npy` file.
+    pub scores: Option<SealedFile>,
     /// Largest absolute difference that passes.
     pub tolerance: f32,
 }
@@ -96,6 +98,7 @@ fn golden_files(files: &BTreeMap<&str, SealedFile>, golden: &Golden) -> Result<G
         input: share(files, &golden.input)?,
         format: Format::of_file(&golden.input).expect("the manifest was checked for an ending that is read"),
         expected: share(files, &golden.output)?,
+        scores: golden.scores.as_ref().map(|path| share(files, path)).transpose()?,
         tolerance: golden.tolerance,
     })
 }
