@@ -53,9 +53,9 @@ impl Swap {
             proven.push(self.prove(&settings, &version, &mut progress)?);
         }
         self.deps.store.activate(&self.model, &self.version)?;
-        progress(Step::Promoted);
-        self.promote(proven);
         progress(Step::Committed);
+        self.promote(proven);
+        progress(Step::Promoted);
         Ok(())
     }
 
