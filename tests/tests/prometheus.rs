@@ -1,14 +1,13 @@
 //! A real Prometheus scrapes inferd, and what it stores is what inferd did.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use inferd_tests::outcomes::Collector;
-use inferd_tests::variant::write;
+use inferd_tests::variant::{Variant, write};
 use inferd_tests::{Rig, fixtures, metrics, rig};
 use serde_json::Value;
 
@@ -139,18 +138,29 @@ fn promtool_finds_nothing_wrong_with_a_scrape() {
     assert!(ended.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
 }
 
-/// While pipelines run and a model has been swapped, every family of docs/metrics.md is served, and nothing else.
+/// While a pipeline runs whose model has been swapped, every family of docs/metrics.md is served with its type and labels,
+/// and nothing else; what was counted of a model goes with its last version.
 #[test]
 fn what_is_documented_is_what_is_served() {
     let recording = fixtures::recording("belt");
     let rig = Rig::start(&rig::pipeline_config("belt", "belt-inspect", &recording, "at_end = \"loop\"")).unwrap();
     rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
     rig.wait_for_state("belt", "running").unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.1.0")).unwrap();
+    rig.ctl(&["activate", "belt-inspect", "1.1.0"]).unwrap();
     let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let documentation = std::fs::read_to_string(documentation).unwrap();
-    let names = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split(['{', '`']).next());
-    let documented: BTreeSet<&str> = names.collect();
-    let scrape = rig.scrape().unwrap().0;
-    let names = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    assert_eq!(names.collect::<BTreeSet<&str>>(), documented);
+    let scrape = rig.scrape().unwrap();
+    assert_eq!(scrape.families(), metrics::documented(&documentation));
+    let swaps = |model: &str| rig.scrape().unwrap().value("inferd_model_swaps_total", &[("model", model)]);
+    assert_eq!(swaps("belt-inspect"), Some(2.0), "the first version is activated as it is installed");
+
+    // Only what was never active can be removed altogether.
+    let wrong = Variant::of("belt-inspect", "1.0.0", rig.folder()).unwrap();
+    let wrong = wrong.manifest("name = \"belt-inspect\"", "name = \"wrong\"").unwrap();
+    let wrong = wrong.manifest("golden/part-ok.npy", "golden/empty.npy").unwrap();
+    rig.install(wrong.folder()).unwrap_err();
+    assert_eq!(swaps("wrong"), Some(1.0), "its activation failed");
+    rig.ctl(&["remove", "wrong", "1.0.0"]).unwrap();
+    assert_eq!((swaps("wrong"), swaps("belt-inspect")), (None, Some(2.0)));
 }

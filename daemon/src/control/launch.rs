@@ -12,7 +12,7 @@ use crate::engine::{self, RunnerSettings};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::metrics::Metrics;
-use crate::model::store::{LoadedVersion, Store};
+use crate::model::store::{Loaded, LoadedVersion, Store};
 use crate::pipeline::{self, Handle, Parts};
 use crate::publish::Publisher;
 use crate::spool::Spool;
@@ -50,12 +50,12 @@ pub(super) fn launch(
     name: &Name,
     config: &config::Pipeline,
 ) -> Result<Handle, NotLaunched> {
-    let version = active_version(&deps.store, &config.model)?;
+    let Loaded { version, golden } = active_version(&deps.store, &config.model)?;
     let config::Source::Recording(recording) = &config.source;
     let player = capture::open(recording).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
     check_fit(&player, &version)?;
     let settings = settings(runner).map_err(NotLaunched::Failed)?;
-    let proven = engine::prove(&settings, version, |_| {});
+    let proven = engine::prove(&settings, version, &golden, |_| {});
     let runner = proven.map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
     let parts = Parts {
         name: name.clone(),
@@ -72,7 +72,7 @@ pub(super) fn launch(
     pipeline::start(parts).map_err(|error| NotLaunched::Failed(with_causes(&error)))
 }
 
-fn active_version(store: &Store, model: &Name) -> Result<Arc<LoadedVersion>, NotLaunched> {
+fn active_version(store: &Store, model: &Name) -> Result<Loaded, NotLaunched> {
     let entry = store.list().into_iter().find(|entry| entry.name == *model);
     let Some(active) = entry.as_ref().and_then(|entry| entry.active.clone()) else {
         let step = match entry {
@@ -81,8 +81,7 @@ fn active_version(store: &Store, model: &Name) -> Result<Arc<LoadedVersion>, Not
         };
         return Err(NotLaunched::Waiting(step));
     };
-    let loaded = store.load(model, &active).map_err(|error| NotLaunched::Failed(with_causes(&error)))?;
-    Ok(Arc::new(loaded))
+    store.load(model, &active).map_err(|error| NotLaunched::Failed(with_causes(&error)))
 }
 
 fn check_fit(player: &Player, version: &LoadedVersion) -> Result<(), NotLaunched> {

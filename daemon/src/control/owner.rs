@@ -43,7 +43,7 @@ pub(super) enum Event {
     Installed { job: u32, activate: bool, incoming: Option<PathBuf>, result: Result<Installed, ControlError> },
     Step { job: u32, step: Step },
     Swapped { job: u32, model: Name, version: Version, incoming: Option<PathBuf>, result: Result<(), ControlError> },
-    Removed { reply: oneshot::Sender<Reply>, result: Result<(), ControlError> },
+    Removed { model: Name, reply: oneshot::Sender<Reply>, result: Result<(), ControlError> },
 }
 
 /// A bundle that was dropped in, to be installed; told with [`Owner::incoming_done`] how that went.
@@ -158,7 +158,12 @@ impl Owner {
                 self.incoming_done(incoming, told).await;
                 self.jobs.end(job, result);
             }
-            Event::Removed { reply, result } => answer(reply, result.map(|()| Done::Now)),
+            Event::Removed { model, reply, result } => {
+                if !self.deps.store.list().iter().any(|entry| entry.name == model) {
+                    self.deps.metrics.forget_model(&model);
+                }
+                answer(reply, result.map(|()| Done::Now));
+            }
         }
     }
 

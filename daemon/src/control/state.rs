@@ -71,7 +71,7 @@ pub struct Job {
     pub state: JobState,
     /// 0 to 100.
     pub percent: u8,
-    /// The step it is at (`starting`, `warming`, `golden`, `promoted` …).
+    /// The step it is at (`staged`, `starting`, `golden`, `committed`, `promoted`).
     pub step: String,
 }
 

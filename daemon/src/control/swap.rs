@@ -19,7 +19,7 @@ use crate::engine::{self, Runner, RunnerSettings, StartError};
 use crate::host::error::with_causes;
 use crate::model::bundle::BundleError;
 use crate::model::rollout::Step;
-use crate::model::store::{LoadedVersion, StoreError};
+use crate::model::store::{Loaded, StoreError};
 use crate::pipeline::{Handle, Promoted};
 
 /// A pipeline takes a promotion between two windows; one that does not for this long has ended.
@@ -41,7 +41,8 @@ impl Swap {
     /// Carries it out; `progress` is told each step.
     pub(super) fn run(self, mut progress: impl FnMut(Step)) -> Result<(), ControlError> {
         progress(Step::Staged);
-        let version = Arc::new(self.deps.store.load(&self.model, &self.version)?);
+        let loaded = self.deps.store.load(&self.model, &self.version)?;
+        let version = &loaded.version;
         for pipeline in &self.pipelines {
             capture::fits(pipeline.source(), &version.manifest)
                 .map_err(|mismatch| ControlError::ModelRefused(format!("{}: {mismatch}", version.id)))?;
@@ -50,22 +51,23 @@ impl Swap {
         // Also where no pipeline runs it: a version that does not work here must not become the active one.
         let mut proven = Vec::with_capacity(self.pipelines.len());
         for _ in 0..self.pipelines.len().max(1) {
-            proven.push(self.prove(&settings, &version, &mut progress)?);
+            proven.push(self.prove(&settings, &loaded, &mut progress)?);
         }
+        drop(loaded);
         self.deps.store.activate(&self.model, &self.version)?;
-        progress(Step::Promoted);
-        self.promote(proven);
         progress(Step::Committed);
+        self.promote(proven);
+        progress(Step::Promoted);
         Ok(())
     }
 
     fn prove(
         &self,
         settings: &RunnerSettings,
-        version: &Arc<LoadedVersion>,
+        loaded: &Loaded,
         progress: &mut impl FnMut(Step),
     ) -> Result<Runner, ControlError> {
-        let runner = engine::prove(settings, Arc::clone(version), |step| {
+        let runner = engine::prove(settings, Arc::clone(&loaded.version), &loaded.golden, |step| {
             progress(match step {
                 engine::Step::Starting => Step::Starting,
                 engine::Step::Golden => Step::Golden,

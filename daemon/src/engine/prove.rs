@@ -19,19 +19,20 @@ pub enum Step {
     Golden,
 }
 
-/// Starts a runner for a version and runs its golden samples.
+/// Starts a runner for a version and runs its golden samples, which nobody needs after that.
 ///
 /// # Errors
 /// [`StartError`]; the process has ended then.
 pub fn prove(
     settings: &RunnerSettings,
     version: Arc<LoadedVersion>,
+    golden: &[GoldenFiles],
     mut progress: impl FnMut(Step),
 ) -> Result<Runner, StartError> {
     progress(Step::Starting);
-    let mut runner = Runner::start(settings, Arc::clone(&version))?;
+    let mut runner = Runner::start(settings, version)?;
     progress(Step::Golden);
-    for (index, sample) in version.golden.iter().enumerate() {
+    for (index, sample) in golden.iter().enumerate() {
         run_golden(&mut runner, settings, index, sample)?;
     }
     Ok(runner)

@@ -2,7 +2,9 @@
 //! `INFERD_LOG` chooses what is logged (`info`, `inferd=debug`, …).
 
 use std::io::Write as _;
+use std::os::fd::AsFd;
 
+use nix::sys::stat::fstat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -21,13 +23,37 @@ pub fn start() {
     tracing_subscriber::registry().with(filter).with(journal).with(stderr).init();
 }
 
-/// The service manager says with `JOURNAL_STREAM` that standard error is the journal.
+/// The service manager says with `JOURNAL_STREAM` which file is the journal (systemd.exec(5)). Whoever redirects standard
+/// error of a program that it has started leaves the variable as it is: so the file that it names is compared.
 fn to_journal() -> bool {
-    std::env::var_os("JOURNAL_STREAM").is_some()
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| names(&stream, std::io::stderr()))
+}
+
+/// Whether `DEVICE:INODE` names this file.
+fn names(stream: &str, file: impl AsFd) -> bool {
+    let stated = stream.split_once(':').and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+    fstat(file).is_ok_and(|found| stated == Some((found.st_dev, found.st_ino)))
 }
 
 /// A text for whoever started the program by hand.
 pub fn to_person(text: &str) {
     // Nobody is left to tell where this fails.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_written_to_only_where_standard_error_still_is_the_journal() {
+        let (journal, redirected) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let found = fstat(&journal).unwrap();
+        let stream = format!("{}:{}", found.st_dev, found.st_ino);
+        assert!(names(&stream, &journal));
+        assert!(!names(&stream, &redirected));
+        for wrong in ["", ":", "8", "8:", "a:b", &format!("{stream}:1")] {
+            assert!(!names(wrong, &journal), "{wrong}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //! Invariants:
 //! - Recording an outcome touches counters that were looked up when the pipeline was made: no lock that another thread
 //!   holds for long, no allocation, no look-up by label.
-//! - Cardinality is bounded by the configuration: labels are pipeline names and words from fixed lists. The version that
-//!   serves is one `info` series a pipeline.
+//! - Cardinality is bounded: labels are names of configured pipelines and of installed models, and words from fixed lists;
+//!   series of a pipeline or a model end with it. The version that serves is one `info` series a pipeline.
 //! - What can be read off at any time (spool, sinks, memory) is read at the scrape, not kept up to date.
 
 mod http;
@@ -39,6 +39,7 @@ struct Families {
     sink_lines: IntCounter,
     sink_dropped: IntCounterVec,
     sink_readers: IntGauge,
+    sink_refused: IntCounter,
     resident: Gauge,
     start_time: Gauge,
 }
@@ -96,6 +97,10 @@ impl Metrics {
                 &["sink"],
             )?,
             sink_readers: with.gauge("inferd_sink_readers", "Readers attached to the outcomes socket.")?,
+            sink_refused: with.counter(
+                "inferd_sink_readers_refused_total",
+                "Readers that were turned away as too many were attached.",
+            )?,
             resident: with.float_gauge("process_resident_memory_bytes", "Resident memory of the daemon.")?,
             start_time: with
                 .float_gauge("process_start_time_seconds", "When the daemon was started, seconds since 1970.")?,
@@ -127,6 +132,14 @@ impl Metrics {
     /// Counts a swap.
     pub fn swapped(&self, model: &inferd_core::Name, succeeded: bool) {
         self.0.swaps.with_label_values(&[model.as_str(), result(succeeded)]).inc();
+    }
+
+    /// Forgets a model that is no longer installed.
+    pub fn forget_model(&self, model: &inferd_core::Name) {
+        for ended in [true, false].map(result) {
+            // It fails only where the series was never made.
+            let _ = self.0.swaps.remove_label_values(&[model.as_str(), ended]);
+        }
     }
 
     /// Counts an install.
@@ -169,6 +182,7 @@ impl Families {
         raise(&self.sink_dropped.with_label_values(&["socket"]), readings.sinks.socket_dropped);
         raise(&self.sink_dropped.with_label_values(&["stdout"]), readings.sinks.stdout_dropped);
         self.sink_readers.set(signed(readings.sinks.readers));
+        raise(&self.sink_refused, readings.sinks.refused);
         self.resident.set(process::resident_bytes(std::process::id()));
     }
 }

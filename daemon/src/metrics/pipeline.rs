@@ -12,7 +12,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec
 use super::{Register, process};
 use crate::engine::Restart;
 
-/// Seconds; from a microsecond (a small IMU model) to ten seconds (a deadline).
+/// Seconds; from ten microseconds (a small IMU model) to ten seconds (a deadline).
 const SECONDS: [f64; 18] =
     [1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - [`Publisher::send`] never waits: a line that a reader's or standard output's queue (1024 lines each) cannot take is
 //!   dropped for that one, counted, and announced to it as `{"dropped":N}` where the gap is.
-//! - A slow reader slows neither the pipeline nor other readers; at most 32 are attached.
+//! - A slow reader slows neither the pipeline nor other readers; at most 32 are attached, and one that leaves makes room at
+//!   once.
 //! - No line is made while nobody listens.
 //! - Lines of one pipeline keep their order; the line format is in `docs/outcomes.md` and is only extended.
 
@@ -45,7 +46,7 @@ pub enum PublishError {
 /// The sinks' figures since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Readers that are attached to the socket. One that is gone counts until the next line.
+    /// Readers that are attached to the socket.
     pub readers: u64,
     /// Connections that were closed at once because 32 readers were attached.
     pub refused: u64,

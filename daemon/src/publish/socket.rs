@@ -1,7 +1,9 @@
 //! The Unix stream socket that readers attach to: mode 0660, each reader with its own queue and task. Readers only read:
-//! what they send is not looked at.
+//! what they send is not looked at, and they may close the direction that they do not use. One that has left gives its
+//! place back at once, also while no lines come.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fs, os};
 
-use tokio::io::AsyncWriteExt as _;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -85,7 +89,7 @@ async fn accept(listener: UnixListener, socket: Socket, mut stopped: oneshot::Re
         match accepted {
             Ok((stream, _)) => {
                 if let Some(exit) = socket.attach() {
-                    readers.spawn(serve(stream, exit));
+                    readers.spawn(serve(stream, exit, socket.clone()));
                 }
             }
             Err(error) => {
@@ -97,11 +101,64 @@ async fn accept(listener: UnixListener, socket: Socket, mut stopped: oneshot::Re
 }
 
 /// Ends when the reader is gone or no more lines will come.
-async fn serve(mut stream: UnixStream, mut exit: Exit) {
-    while let Some(line) = exit.next().await {
-        if stream.write_all(&line).await.is_err() {
-            return;
+async fn serve(stream: UnixStream, mut exit: Exit, socket: Socket) {
+    if let Err(error) = write_lines(stream, &mut exit).await {
+        tracing::debug!(%error, "a reader of outcomes has left");
+    }
+    drop(exit);
+    socket.forget_closed();
+}
+
+async fn write_lines(stream: UnixStream, exit: &mut Exit) -> io::Result<()> {
+    let reader = Reader(stream);
+    loop {
+        let line = tokio::select! {
+            left = reader.left() => return left,
+            line = exit.next() => line,
+        };
+        match line {
+            Some(line) => reader.write_all(&line).await?,
+            None => return Ok(()),
         }
+    }
+}
+
+/// A reader's socket, of which only the direction to it is watched: the end of what it sends says nothing.
+///
+/// Readiness is edge-triggered, and [`left`](Self::left) uses edges up. So a write asks the kernel and not tokio, and waits
+/// only after the kernel has refused it, which promises another edge.
+struct Reader(UnixStream);
+
+impl Reader {
+    /// Waits until the reader has closed its socket.
+    async fn left(&self) -> io::Result<()> {
+        loop {
+            if self.0.ready(Interest::WRITABLE).await?.is_write_closed() {
+                return Ok(());
+            }
+            self.wait_for_an_edge();
+        }
+    }
+
+    /// Lets the next wait for readiness wait for news.
+    fn wait_for_an_edge(&self) {
+        // It gives back the error that it is given: that is what makes tokio forget what it knew.
+        let _ = self.0.try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match send(self.0.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    self.0.writable().await?;
+                    self.wait_for_an_edge();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,10 +194,17 @@ impl Socket {
         self.shared.count.store(0, Ordering::Release);
     }
 
-    /// `None` where there are too many.
-    fn attach(&self) -> Option<Exit> {
+    /// Gives back the places of readers that have left.
+    fn forget_closed(&self) {
         let mut readers = self.readers();
         readers.retain(|reader| !reader.is_closed());
+        self.shared.count.store(readers.len(), Ordering::Release);
+    }
+
+    /// `None` where there are too many.
+    fn attach(&self) -> Option<Exit> {
+        self.forget_closed();
+        let mut readers = self.readers();
         if readers.len() >= MAX_READERS {
             self.shared.refused.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(readers = MAX_READERS, "one more reader of outcomes was refused");

@@ -158,6 +158,43 @@ async fn one_reader_too_many_is_refused() {
     assert_eq!(publisher.counts().refused, 1);
 }
 
+#[tokio::test]
+async fn readers_that_leave_make_room_also_while_no_lines_come() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("outcomes.sock");
+    let (publisher, _handle) = start(&SOCKET_ONLY, &path).unwrap();
+    for _ in 0..socket::MAX_READERS + 8 {
+        drop(attach(&path, &publisher).await);
+        until(|| publisher.counts().readers == 0).await;
+    }
+    let mut readers = Vec::new();
+    for _ in 0..socket::MAX_READERS {
+        readers.push(attach(&path, &publisher).await);
+    }
+    drop(readers);
+    until(|| publisher.counts().readers == 0).await;
+    drop(attach(&path, &publisher).await);
+    assert_eq!((publisher.counts().refused, publisher.counts().lines), (0, 0));
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_the_direction_it_does_not_use_stays() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("outcomes.sock");
+    let (publisher, _handle) = start(&SOCKET_ONLY, &path).unwrap();
+    let half_closed = attach(&path, &publisher).await;
+    let stream = half_closed.into_inner().into_inner().into_std().unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut half_closed = BufReader::new(UnixStream::from_std(stream).unwrap()).lines();
+    for window in 0..10 {
+        // Each time after its task has slept with the direction closed.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        publisher.send(&outcome(window));
+        assert_eq!(half_closed.next_line().await.unwrap().unwrap() + "\n", text(&outcome(window)));
+    }
+    assert_eq!(publisher.counts().readers, 1);
+}
+
 /// An output that takes nothing until it is let go.
 struct Held(std::sync::mpsc::Receiver<()>, Arc<std::sync::Mutex<Vec<u8>>>);
 

@@ -44,8 +44,9 @@ pub(super) enum Found {
 
 impl Disk {
     pub(super) fn open(folder: &Path) -> Result<Self, FileError> {
-        let quarantine = folder.join(QUARANTINE);
-        fs::create_dir_all(&quarantine).map_err(during("create", &quarantine))?;
+        // Samples are only as durable as the names of the folders that they are in.
+        durable::create_folder(folder)?;
+        durable::create_folder(&folder.join(QUARANTINE))?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -64,26 +65,29 @@ impl Disk {
             report(Found::Quarantined { name, bytes });
         }
         for name in names_in(&self.folder)? {
-            if name != QUARANTINE && name != LOST_AND_FOUND {
+            if name.starts_with(TEMPORARY) {
+                if let Some(stuck) = self.clean(&name) {
+                    report(stuck);
+                }
+            } else if name != QUARANTINE && name != LOST_AND_FOUND {
                 report(self.examine(&name));
             }
         }
         Ok(())
     }
 
+    /// Removes what a crash left; gives it where that cannot be done.
+    fn clean(&self, name: &str) -> Option<Found> {
+        let path = self.folder.join(name);
+        let bytes = footprint(&path);
+        let error = remove_all(&path).err()?;
+        tracing::warn!(path = %path.display(), %error, "cannot remove what a crash left in the spool");
+        Some(Found::Stuck { path, bytes })
+    }
+
     fn examine(&self, name: &str) -> Found {
         let path = self.folder.join(name);
         let bytes = footprint(&path);
-        if name.starts_with(TEMPORARY) {
-            return match remove_all(&path) {
-                // Nothing of it is left, so it takes no bytes: a left-over that needs no mention.
-                Ok(()) => Found::Stuck { path, bytes: 0 },
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what a crash left in the spool");
-                    Found::Stuck { path, bytes }
-                }
-            };
-        }
         match read_entry(&path, name) {
             Ok(written) => Found::Whole(written.entry(bytes)),
             Err(what) => {

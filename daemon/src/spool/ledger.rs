@@ -98,15 +98,22 @@ impl Worth {
     }
 }
 
+/// What has been taken out of the books and must be erased.
+#[derive(Debug, PartialEq)]
+pub(super) enum Erasable {
+    /// A sample that waited.
+    Sample(Arc<Entry>),
+    /// A quarantined one, by its name in quarantine.
+    Quarantined { name: String, bytes: u64 },
+}
+
 /// What must go before a new sample may be written.
 #[derive(Debug, PartialEq)]
 pub(super) enum Room {
     /// It can be written: its bytes are reserved.
     Made,
-    /// This sample must be erased first; it has been taken out.
-    Erase(Arc<Entry>),
-    /// This quarantined one must be erased first; it has been taken out.
-    EraseQuarantined { name: String, bytes: u64 },
+    /// This must be erased first.
+    Erase(Erasable),
     /// There is none: it is worth less than what is there, or larger than the spool.
     None,
 }
@@ -213,12 +220,23 @@ impl Ledger {
             return Room::None;
         }
         let lacks_bytes = self.entries.len() < self.max_samples;
+        self.take_least(lacks_bytes).map_or(Room::None, Room::Erase)
+    }
+
+    /// Takes out the next thing that is over the limits; to be called until nothing is.
+    pub(super) fn take_surplus(&mut self) -> Option<Erasable> {
+        let too_many = self.entries.len() > self.max_samples;
+        let too_large = self.counts.bytes > self.max_bytes;
+        if too_many || too_large { self.take_least(!too_many) } else { None }
+    }
+
+    /// Takes out what goes first. Quarantined ones make room only where it is bytes that lack: they count as no sample.
+    fn take_least(&mut self, lacks_bytes: bool) -> Option<Erasable> {
         if let Some((name, bytes)) = lacks_bytes.then(|| self.quarantine.pop_first()).flatten() {
-            return Room::EraseQuarantined { name, bytes };
+            return Some(Erasable::Quarantined { name, bytes });
         }
-        let least = self.by_worth.first().map(|&(_, id)| id);
-        let entry = least.and_then(|id| self.take(&id, End::Dropped(DropReason::Quota)));
-        entry.map_or(Room::None, Room::Erase)
+        let least = self.by_worth.first().map(|&(_, id)| id)?;
+        self.take(&least, End::Dropped(DropReason::Quota)).map(Erasable::Sample)
     }
 
     /// Whether there is room once all that is worth no more is gone.

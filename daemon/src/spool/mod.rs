@@ -9,6 +9,7 @@
 //!   4096 bytes and 4096 for its folder; at most `max_samples` samples. What is over that is dropped as `quota`: the least
 //!   uncertain first, of equals the oldest, requested ones last; quarantined ones go before any other. Nothing is dropped
 //!   for a sample that is itself the least.
+//!   Limits that were lowered since the last run hold from the start: what is over them goes in the same order.
 //! - A sample is complete once its folder has its name, which is after both files, the folder and its parent are synced. A
 //!   crash before that leaves a temporary name, which the next start removes.
 //! - Names sort by age: UUIDv7 by the wall clock.
@@ -43,7 +44,7 @@ use crate::config;
 use crate::host::clock::Clock;
 use crate::host::durable::FileError;
 use disk::{Disk, Found};
-use ledger::{End, Ledger};
+use ledger::{End, Erasable, Ledger};
 use writer::Writer;
 
 /// A window to be kept.
@@ -128,6 +129,7 @@ impl Spool {
             Found::Stuck { path, bytes } => ledger.found_stuck(path, bytes),
         })?;
         let shared = Arc::new(Shared { disk, ledger: Mutex::new(ledger), stored: watch::Sender::new(0) });
+        shared.erase_surplus();
         let writer = Writer::start(Arc::clone(&shared), device_id.into(), clock).map_err(SpoolError::Thread)?;
         Ok(Self { shared, writer: Arc::new(writer) })
     }
@@ -216,6 +218,31 @@ impl Shared {
         let Some(entry) = self.ledger().take(id, end) else { return Ok(false) };
         self.erase(self.disk.folder_of(id), entry.bytes)?;
         Ok(true)
+    }
+
+    /// Brings what was found at the start within the limits: they may be lower than those it was stored under.
+    fn erase_surplus(&self) {
+        let mut erased = 0;
+        loop {
+            let Some(surplus) = self.ledger().take_surplus() else { break };
+            let (folder, bytes) = self.place_of(surplus);
+            if let Err(error) = self.erase(folder, bytes) {
+                // Its bytes count until it can be erased. Going on would give up one sample after the other for nothing.
+                tracing::warn!(%error, "the spool is over its limits, and what is too much cannot be erased yet");
+                break;
+            }
+            erased += 1;
+        }
+        if erased > 0 {
+            tracing::warn!(erased, "the spool was over its limits; what was worth least is gone");
+        }
+    }
+
+    fn place_of(&self, erasable: Erasable) -> (PathBuf, u64) {
+        match erasable {
+            Erasable::Sample(entry) => (self.disk.folder_of(&entry.id), entry.bytes),
+            Erasable::Quarantined { name, bytes } => (self.disk.quarantined(&name), bytes),
+        }
     }
 
     /// Deletes what the ledger has let go; its bytes count until that is done.

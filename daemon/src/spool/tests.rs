@@ -177,6 +177,42 @@ fn quarantined_samples_go_before_any_other() {
 }
 
 #[test]
+fn limits_that_were_lowered_hold_from_the_start() {
+    let folder = TempDir::new().unwrap();
+    let spool = open(folder.path(), &TEN_SAMPLES);
+    let mut requested = offered(0.0, b"asked for");
+    requested.reason.why = Why::Requested;
+    offer(&spool, requested);
+    for uncertainty in [0.2, 0.9, 0.7, 0.6, 0.8] {
+        offer(&spool, offered(uncertainty, &[0; 30_000]));
+    }
+    assert!(spool.quarantine(&spool.list(2)[1].id).unwrap());
+    drop(spool);
+
+    let spool = open(folder.path(), &config::Spool { max_samples: 4, ..TEN_SAMPLES });
+    assert_eq!(uncertainties(&spool), [0.0, 0.9, 0.7, 0.8]);
+    assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 1, "it is no sample that waits");
+    assert_eq!((spool.counts().accepted, spool.counts().dropped(DropReason::Quota)), (5, 1));
+    drop(spool);
+
+    let spool = open(folder.path(), &config::Spool { max_bytes: 100_000, max_samples: 4 });
+    assert_eq!(uncertainties(&spool), [0.0, 0.9, 0.8]);
+    assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 0);
+    assert_eq!(spool.counts().dropped(DropReason::Quota), 1);
+    assert_eq!(on_disk(folder.path()) - 4096, spool.counts().bytes);
+    assert!(adds_up(&spool.counts()));
+}
+
+#[test]
+fn the_folders_that_samples_are_in_are_as_durable_as_they_are() {
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("spool");
+    crate::host::durable::watched::take_synced();
+    drop(open(&folder, &TEN_SAMPLES));
+    assert_eq!(crate::host::durable::watched::take_synced(), [parent.path().to_owned(), folder]);
+}
+
+#[test]
 fn damage_never_stops_a_start_and_good_samples_are_kept() {
     let folder = TempDir::new().unwrap();
     let spool = open(folder.path(), &TEN_SAMPLES);
@@ -331,6 +367,7 @@ enum Step {
     LoseDisk,
     FindDisk,
     Restart,
+    RestartWith { max_bytes: u64, max_samples: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -342,6 +379,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LoseDisk),
         2 => Just(Step::FindDisk),
         1 => Just(Step::Restart),
+        1 => (10_000_u64..150_000, 1_u32..7)
+            .prop_map(|(max_bytes, max_samples)| Step::RestartWith { max_bytes, max_samples }),
     ]
 }
 
@@ -380,8 +419,12 @@ impl Rig {
                 fs::rename(&away, self.folder()).unwrap();
             }
             (Step::Restart, _) if !away.exists() => self.spool = open(&self.folder(), &self.config),
+            (Step::RestartWith { max_bytes, max_samples }, _) if !away.exists() => {
+                self.config = config::Spool { max_bytes: *max_bytes, max_samples: *max_samples };
+                self.spool = open(&self.folder(), &self.config);
+            }
             (Step::Remove | Step::Discard | Step::Quarantine, None)
-            | (Step::LoseDisk | Step::FindDisk | Step::Restart, _) => {}
+            | (Step::LoseDisk | Step::FindDisk | Step::Restart | Step::RestartWith { .. }, _) => {}
         }
     }
 }
@@ -395,7 +438,8 @@ proptest! {
             rig.take(step);
             let counts = rig.spool.counts();
             prop_assert!(adds_up(&counts), "{:?}", counts);
-            prop_assert!(counts.bytes <= 150_000 && counts.pending <= 6, "{:?}", counts);
+            let within = counts.bytes <= rig.config.max_bytes && counts.pending <= u64::from(rig.config.max_samples);
+            prop_assert!(within, "{:?} with {:?}", counts, rig.config);
             if rig.folder().is_dir() {
                 prop_assert!(on_disk(&rig.folder()) - 4096 <= counts.bytes, "more is on disk than is counted");
             }

@@ -102,8 +102,7 @@ impl Work {
             let (folder, freed) = match room {
                 Room::Made => return Ok(()),
                 Room::None => return Err(DropReason::Quota),
-                Room::Erase(entry) => (self.shared.disk.folder_of(&entry.id), entry.bytes),
-                Room::EraseQuarantined { name, bytes } => (self.shared.disk.quarantined(&name), bytes),
+                Room::Erase(erasable) => self.shared.place_of(erasable),
             };
             self.erase(folder, freed).map_err(|()| DropReason::Disk)?;
         }

@@ -104,7 +104,6 @@ impl Uploads {
             }
         }
         self.update(|status| {
-            status.quarantined += 1;
             status.failed_attempts += 1;
             status.last_error = reason;
         });

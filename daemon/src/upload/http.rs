@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - Only the configured address is connected to: no redirect is followed and no proxy of the environment is used.
+//! - The address may carry credentials (user information, a signed query): what is told of it in messages carries none.
 //! - The client, with its TLS, is made with the first sample: a device without uploads does not pay for it.
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
 use tokio::sync::OnceCell;
 
 use super::Refusal;
@@ -27,6 +28,8 @@ const MAX_QUOTED_CHARS: usize = 200;
 #[derive(Debug)]
 pub(super) struct Http {
     url: String,
+    /// The address as messages name it.
+    shown: String,
     token_file: Option<PathBuf>,
     timeout: Duration,
     clock: Clock,
@@ -35,7 +38,7 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(url: String, token_file: Option<PathBuf>, timeout: Duration, clock: Clock) -> Self {
-        Self { url, token_file, timeout, clock, client: OnceCell::new() }
+        Self { shown: without_secrets(&url), url, token_file, timeout, clock, client: OnceCell::new() }
     }
 
     pub(super) async fn deliver(&self, entry: &Entry, sample: Stored) -> Result<(), Refusal> {
@@ -45,7 +48,7 @@ impl Http {
         if let Some(authorization) = self.authorization().await? {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() { Ok(()) } else { Err(self.refusal(response).await) }
     }
 
@@ -61,15 +64,16 @@ impl Http {
         Ok(Some(value))
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Refusal {
-        let reason = format!("cannot upload to {}: {}", self.url, with_causes(error));
+    fn unreachable(&self, error: reqwest::Error) -> Refusal {
+        let error = error.without_url();
+        let reason = format!("cannot upload to {}: {}", self.shown, with_causes(&error));
         if error.is_builder() { Refusal::Misconfigured(reason) } else { Refusal::Later { reason, after: None } }
     }
 
     async fn refusal(&self, response: Response) -> Refusal {
         let status = response.status();
         let after = retry_after(response.headers(), &self.clock);
-        let reason = format!("{} answered {status}{}", self.url, quote(response).await);
+        let reason = format!("{} answered {status}{}", self.shown, quote(response).await);
         match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Refusal::Later { reason, after },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -81,6 +85,17 @@ impl Http {
             _ => Refusal::Misconfigured(format!("{reason}; redirects are not followed, check upload.url")),
         }
     }
+}
+
+/// An address without its user information, query and fragment. One that is none is not shown at all.
+fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return "upload.url".to_owned() };
+    // Each fails only where an address can have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
 }
 
 fn build_client(timeout: Duration) -> Result<Client, Refusal> {
@@ -131,6 +146,19 @@ async fn quote(mut response: Response) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        let cases = [
+            ("https://user:secret@example.org:8443/a?sig=secret#secret", "https://example.org:8443/a"),
+            ("https://secret@example.org", "https://example.org/"),
+            ("http://127.0.0.1:9/samples", "http://127.0.0.1:9/samples"),
+            ("secret", "upload.url"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date_and_at_most_a_day() {

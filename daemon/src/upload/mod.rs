@@ -45,8 +45,6 @@ pub struct Status {
     pub uploaded: u64,
     /// Attempts that failed since the start.
     pub failed_attempts: u64,
-    /// Samples that the destination refused for good, or that were damaged in the spool.
-    pub quarantined: u64,
     /// Why the last attempt failed; empty where it did not.
     pub last_error: String,
 }

@@ -229,7 +229,7 @@ async fn a_sample_refused_for_good_is_set_aside_and_the_next_goes_on() {
     until(|| spool.counts().pending == 0).await;
     assert_eq!(fs::read(folder.path().join("quarantine").join(&ids[0]).join("payload.jpg")).unwrap(), b"bad");
     assert_eq!((spool.counts().quarantined, spool.counts().delivered), (1, 1));
-    assert_eq!(handle.status().quarantined, 1);
+    assert_eq!(handle.status().failed_attempts, 1);
 }
 
 #[tokio::test]
@@ -261,6 +261,26 @@ async fn trouble_with_the_configuration_costs_no_sample() {
         assert!(handle.status().last_error.contains("check upload."), "{}", handle.status().last_error);
         handle.flush();
         until(|| spool.counts().delivered == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn neither_an_answer_nor_silence_tells_the_credentials_in_the_address() {
+    for (answer, words) in
+        [(Answer::Say("503 Service Unavailable"), "answered 503"), (Answer::Reset, "cannot upload to")]
+    {
+        let folder = TempDir::new().unwrap();
+        let spool = open(folder.path());
+        fill(&spool, &[b"kept"]).await;
+        let server = Server::start(&[answer]).await;
+        let url = server.url.replace("http://", "http://user:secret@") + "?signature=secret";
+        let config = config::Upload { url: Some(url), backoff_first_ms: 3_600_000, ..server.config() };
+        let handle = start(&config, spool.clone(), Clock::system()).unwrap();
+        until(|| handle.status().failed_attempts == 1).await;
+        let told = handle.status().last_error;
+        assert!(told.contains(words) && told.contains(&server.url), "{told}");
+        assert!(!told.contains("secret") && !told.contains("user"), "{told}");
+        assert!(server.requests()[0].head.starts_with("POST /samples?signature=secret"), "it was sent with them");
     }
 }
 

@@ -94,7 +94,7 @@ impl Owner {
         let (store, events) = (Arc::clone(&self.deps.store), self.event_sender.clone());
         tokio::task::spawn_blocking(move || {
             let result = store.remove(&model, &version).map_err(ControlError::from);
-            drop(events.blocking_send(Event::Removed { reply, result }));
+            drop(events.blocking_send(Event::Removed { model, reply, result }));
         });
     }
 

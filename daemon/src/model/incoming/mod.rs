@@ -10,7 +10,7 @@
 
 mod pending;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use super::bundle::EXTENSION;
 use crate::host::durable::{self, FileError, during};
 
-use pending::{Pending, Seen, Size};
+use pending::{Identity, Pending, Seen, Size};
 
 /// Offers that may wait for the owner.
 pub const CAPACITY: usize = 16;
@@ -91,17 +91,14 @@ impl Incoming {
     }
 
     /// Says what became of an offer. Done: the file is removed. Failed: it becomes `<file>.failed`, and
-    /// `<file>.failed.txt` beside it says why. A file that was replaced meanwhile is left alone and offered in its turn.
+    /// `<file>.failed.txt` beside it says why. A file that was replaced or written over meanwhile is left alone and offered in
+    /// its turn.
     ///
     /// # Errors
     /// [`FileError`]; the file then stays, and is offered again at the next start.
     pub fn finish(&self, path: &Path, outcome: Result<(), String>) -> Result<(), FileError> {
-        let offered = lock(&self.pending).take_offered(path);
-        let now = inode(path);
-        if offered.is_some() && offered != now {
-            if now.is_some() {
-                lock(&self.pending).note(path, Seen::Settling);
-            }
+        let now = fs::symlink_metadata(path).ok().map(|found| identity(&found));
+        if !lock(&self.pending).finish(path, now) {
             return Ok(());
         }
         match outcome {
@@ -175,15 +172,24 @@ fn rescan(folder: &Path, pending: &mut Pending) -> Result<(), FileError> {
 }
 
 fn size(path: &Path) -> Option<Size> {
-    let found = fs::symlink_metadata(path).ok()?;
-    Some(Size {
-        bytes: found.len(),
-        changed_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
-    })
+    fs::symlink_metadata(path).ok().map(|found| size_of(&found))
 }
 
-fn inode(path: &Path) -> Option<u64> {
-    fs::symlink_metadata(path).ok().map(|found| found.ino())
+fn size_of(found: &Metadata) -> Size {
+    Size { bytes: found.len(), changed_ns: ns(found.mtime(), found.mtime_nsec()) }
+}
+
+fn identity(found: &Metadata) -> Identity {
+    Identity {
+        device: found.dev(),
+        inode: found.ino(),
+        size: size_of(found),
+        status_changed_ns: ns(found.ctime(), found.ctime_nsec()),
+    }
+}
+
+fn ns(s: i64, ns: i64) -> i128 {
+    i128::from(s) * 1_000_000_000 + i128::from(ns)
 }
 
 /// The thread that looks at pending files and offers those that are complete.
@@ -219,8 +225,8 @@ impl Look {
             return; // Full: it stays pending. Closed: the loop ends.
         };
         match open(path) {
-            Ok((bundle, inode)) => {
-                lock(&self.pending).mark_offered(path, inode);
+            Ok((bundle, identity)) => {
+                lock(&self.pending).mark_offered(path, identity);
                 place.send(Offer { path: path.to_owned(), bundle });
             }
             Err(error) => self.refuse(path, &error),
@@ -241,11 +247,11 @@ impl Look {
 }
 
 /// Opens a plain file; links, pipes and devices are refused without waiting for them.
-fn open(path: &Path) -> io::Result<(File, u64)> {
+fn open(path: &Path) -> io::Result<(File, Identity)> {
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;
     if found.is_file() {
-        Ok((file, found.ino()))
+        Ok((file, identity(&found)))
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file; copy the bundle itself here"))
     }

@@ -17,6 +17,16 @@ pub(super) struct Size {
     pub(super) changed_ns: i128,
 }
 
+/// Which content a file has, without reading it: written over in place it is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: Size,
+    /// Cannot be set back, as the time of the content can (`cp -p`).
+    pub(super) status_changed_ns: i128,
+}
+
 /// What is known of a file that is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -48,9 +58,16 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     files: BTreeMap<PathBuf, Known>,
-    /// Offered, by inode, and not finished.
-    offered: BTreeMap<PathBuf, u64>,
+    /// Offered and not finished.
+    offered: BTreeMap<PathBuf, Offered>,
     lost_track: bool,
+}
+
+#[derive(Debug)]
+struct Offered {
+    identity: Identity,
+    /// What was seen of it since; it has its turn after [`Pending::finish`].
+    since: Option<Seen>,
 }
 
 #[derive(Debug)]
@@ -63,9 +80,11 @@ struct Known {
 impl Pending {
     /// Takes note of what was seen of a file.
     pub(super) fn note(&mut self, path: &Path, seen: Seen) {
-        if seen == Seen::Gone {
+        if let Some(offered) = self.offered.get_mut(path) {
+            offered.since = Some(seen);
+        } else if seen == Seen::Gone {
             self.forget(path);
-        } else if !self.offered.contains_key(path) {
+        } else {
             self.files.insert(path.to_owned(), Known { seen, steady: None });
         }
     }
@@ -90,14 +109,23 @@ impl Pending {
         self.files.iter_mut().filter_map(is_complete).collect()
     }
 
-    pub(super) fn mark_offered(&mut self, path: &Path, inode: u64) {
+    pub(super) fn mark_offered(&mut self, path: &Path, identity: Identity) {
         self.files.remove(path);
-        self.offered.insert(path.to_owned(), inode);
+        self.offered.insert(path.to_owned(), Offered { identity, since: None });
     }
 
-    /// The inode under which a file was offered.
-    pub(super) fn take_offered(&mut self, path: &Path) -> Option<u64> {
-        self.offered.remove(path)
+    /// An offer is done with; `now` is what lies under its path. `false` where that is not what was offered: then it has its
+    /// own turn, from how it was last seen.
+    pub(super) fn finish(&mut self, path: &Path, now: Option<Identity>) -> bool {
+        let Some(offered) = self.offered.remove(path) else { return true };
+        if Some(offered.identity) == now {
+            return true;
+        }
+        if now.is_some() {
+            let seen = offered.since.filter(|seen| *seen != Seen::Gone);
+            self.note(path, seen.unwrap_or(Seen::Settling));
+        }
+        false
     }
 
     pub(super) fn forget(&mut self, path: &Path) {
@@ -127,6 +155,10 @@ mod tests {
             pending.note(Path::new("a.inferd"), *seen);
         }
         pending
+    }
+
+    fn identity(bytes: u64) -> Identity {
+        Identity { device: 1, inode: 1, size: Size { bytes, changed_ns: 0 }, status_changed_ns: 0 }
     }
 
     fn count(pending: &mut Pending, now: Instant, bytes: u64) -> usize {
@@ -172,11 +204,35 @@ mod tests {
     fn what_was_offered_is_not_offered_again() {
         let path = Path::new("a.inferd");
         let mut pending = pending(&[Seen::Complete]);
-        pending.mark_offered(path, 7);
+        pending.mark_offered(path, identity(7));
         pending.note(path, Seen::Complete);
         assert_eq!(count(&mut pending, Instant::now(), 9), 0);
-        assert_eq!(pending.take_offered(path), Some(7));
+        assert!(pending.finish(path, Some(identity(7))));
+        assert_eq!(count(&mut pending, Instant::now(), 9), 0);
         pending.note(path, Seen::Complete);
         assert_eq!(count(&mut pending, Instant::now(), 9), 1);
+    }
+
+    #[test]
+    fn what_was_written_over_while_it_was_offered_has_its_turn_once_it_is_complete() {
+        let path = Path::new("a.inferd");
+        for (since, at_once, settled) in [
+            (&[][..], 0, 1),
+            (&[Seen::Writing][..], 0, 0),
+            (&[Seen::Writing, Seen::Complete][..], 1, 1),
+            (&[Seen::Gone][..], 0, 1),
+        ] {
+            let mut pending = pending(&[Seen::Complete]);
+            pending.mark_offered(path, identity(7));
+            since.iter().for_each(|seen| pending.note(path, *seen));
+            assert!(!pending.finish(path, Some(identity(8))));
+            let now = Instant::now();
+            assert_eq!(count(&mut pending, now, 9), at_once, "{since:?}");
+            assert_eq!(count(&mut pending, now + SETTLE, 9), settled, "{since:?}");
+        }
+        let mut pending = pending(&[Seen::Complete]);
+        pending.mark_offered(path, identity(7));
+        assert!(!pending.finish(path, None), "it has gone");
+        assert_eq!(count(&mut pending, Instant::now(), 9), 0);
     }
 }

@@ -100,6 +100,22 @@ fn a_bundle_replaced_while_it_was_installed_is_offered_in_its_turn() {
 }
 
 #[test]
+fn a_bundle_written_over_in_place_while_it_was_installed_is_offered_in_its_turn() {
+    for installed in [Ok(()), Err("half of each".to_owned())] {
+        let folder = tempfile::tempdir().unwrap();
+        let (watch, mut offers) = Incoming::watch(folder.path()).unwrap();
+        let path = folder.path().join("a.inferd");
+        put(&path, b"old");
+        let offer = next(&mut offers);
+        // As `cp` does: the same file with another content.
+        put(&path, b"new");
+        watch.finish(&offer.path, installed).unwrap();
+        assert_eq!(content(&mut next(&mut offers)), b"new");
+        assert_eq!(tree(folder.path()), ["a.inferd"]);
+    }
+}
+
+#[test]
 fn more_bundles_than_may_wait_are_all_offered() {
     let folder = tempfile::tempdir().unwrap();
     let (watch, mut offers) = Incoming::watch(folder.path()).unwrap();

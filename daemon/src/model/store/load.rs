@@ -3,14 +3,14 @@
 //! Invariants:
 //! - What is handed on is what was verified: each file is copied into memory while it is hashed, then sealed against every
 //!   change. A file that changes on disk afterwards changes nothing for the runner, and there is no second look.
-//! - The price is memory: a version's files are in RAM until their descriptors are closed. Close the artifact once the
-//!   runner has read it, the golden files once they were run.
+//! - The price is memory: a file is in RAM until its descriptors are closed. The artifact stays as long as the version is
+//!   used anywhere, so that a runner can be replaced whatever happens on the disk; all pipelines share that one copy. Golden
+//!   files are needed until the version is proven and no longer: they are handed out apart from it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,10 +20,20 @@ use inferd_core::{Digest, ModelId};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::plain::open_plain;
 use super::scan::version_manifest;
 use crate::host::durable::{FileError, during};
 use crate::model::bundle::{BundleError, MANIFEST};
 use crate::model::hashing::copy_hashed;
+
+/// A version, verified, and what it is to be proven with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The version; the same value for all that load it while any of them has it.
+    pub version: Arc<LoadedVersion>,
+    /// The golden samples, in the manifest's order.
+    pub golden: Vec<GoldenFiles>,
+}
 
 /// A version, verified, ready for a runner.
 #[derive(Debug)]
@@ -36,8 +46,6 @@ pub struct LoadedVersion {
     pub labels: Arc<[String]>,
     /// The model file.
     pub artifact: SealedFile,
-    /// The golden samples, in the manifest's order.
-    pub golden: Vec<GoldenFiles>,
 }
 
 /// A file in memory that nobody can change, not even this process. Its offset is 0.
@@ -66,41 +74,75 @@ pub struct GoldenFiles {
     pub tolerance: f32,
 }
 
-pub(super) fn load(folder: &Path, id: ModelId, max_bytes: u64) -> Result<LoadedVersion, BundleError> {
-    let (manifest, found) = version_manifest(folder)?;
-    if found != id.digest {
-        return Err(BundleError::DigestMismatch { file: MANIFEST.to_owned(), expected: id.digest, found });
-    }
-    let mut left_bytes = max_bytes;
-    let mut files = BTreeMap::new();
-    for (path, expected) in &manifest.files {
-        let file = sealed_copy(folder, path, *expected, left_bytes)?;
-        left_bytes = left_bytes.saturating_sub(file.bytes);
-        if manifest.referenced_files().any(|used| used == path) {
-            files.insert(path.as_str(), file);
-        }
-    }
+/// Reads a version; every file of it is verified.
+pub(super) fn load(folder: &Path, id: ModelId, max_bytes: u64) -> Result<Loaded, BundleError> {
+    let manifest = recorded_manifest(folder, id.digest)?;
+    let files = sealed_copies(folder, manifest.files.iter(), max_bytes)?;
     let artifact = share(&files, &manifest.artifact.file)?;
-    let golden = manifest.golden.iter().map(|golden| golden_files(&files, golden)).collect::<Result<_, _>>()?;
+    let golden = golden_files(&files, &manifest)?;
     drop(files);
-    Ok(LoadedVersion {
-        id: Arc::new(id),
-        labels: manifest.output.labels.clone().into(),
-        manifest: Arc::new(manifest),
-        artifact,
-        golden,
-    })
+    let labels = manifest.output.labels.clone().into();
+    let version = LoadedVersion { id: Arc::new(id), labels, manifest: Arc::new(manifest), artifact };
+    Ok(Loaded { version: Arc::new(version), golden })
 }
 
-fn golden_files(files: &BTreeMap<&str, SealedFile>, golden: &Golden) -> Result<GoldenFiles, BundleError> {
-    Ok(GoldenFiles {
-        name: golden.input.clone(),
-        input: share(files, &golden.input)?,
-        format: Format::of_file(&golden.input).expect("the manifest was checked for an ending that is read"),
-        expected: share(files, &golden.output)?,
-        scores: golden.scores.as_ref().map(|path| share(files, path)).transpose()?,
-        tolerance: golden.tolerance,
-    })
+/// Reads the golden samples of a version that is loaded already.
+pub(super) fn load_golden(folder: &Path, manifest: &Manifest, max_bytes: u64) -> Result<Vec<GoldenFiles>, BundleError> {
+    let of_golden = |golden: &Golden, path: &str| {
+        golden.input == path || golden.output == path || golden.scores.as_deref() == Some(path)
+    };
+    let is_golden = |path: &str| manifest.golden.iter().any(|golden| of_golden(golden, path));
+    let files = sealed_copies(folder, manifest.files.iter().filter(|(path, _)| is_golden(path)), max_bytes)?;
+    golden_files(&files, manifest)
+}
+
+/// Reads every byte of a version, as [`load`] does, and keeps none.
+pub(super) fn verify(folder: &Path, digest: Digest, max_bytes: u64) -> Result<(), BundleError> {
+    let manifest = recorded_manifest(folder, digest)?;
+    for (path, expected) in &manifest.files {
+        copy_verified(folder, path, *expected, max_bytes, &mut io::sink())?;
+    }
+    Ok(())
+}
+
+fn recorded_manifest(folder: &Path, expected: Digest) -> Result<Manifest, BundleError> {
+    let (manifest, found) = version_manifest(folder)?;
+    if found != expected {
+        return Err(BundleError::DigestMismatch { file: MANIFEST.to_owned(), expected, found });
+    }
+    Ok(manifest)
+}
+
+/// Copies of these files, by path; at most `max_bytes` in all.
+fn sealed_copies<'a>(
+    folder: &Path,
+    files: impl Iterator<Item = (&'a String, &'a Digest)>,
+    max_bytes: u64,
+) -> Result<BTreeMap<&'a str, SealedFile>, BundleError> {
+    let mut left_bytes = max_bytes;
+    let mut copies = BTreeMap::new();
+    for (path, expected) in files {
+        let mut memory = memory_file(path)?;
+        let bytes = copy_verified(folder, path, *expected, left_bytes, &mut memory)?;
+        seal(&mut memory).map_err(during("seal", Path::new(path)))?;
+        left_bytes = left_bytes.saturating_sub(bytes);
+        copies.insert(path.as_str(), SealedFile { fd: memory.into(), bytes });
+    }
+    Ok(copies)
+}
+
+fn golden_files(files: &BTreeMap<&str, SealedFile>, manifest: &Manifest) -> Result<Vec<GoldenFiles>, BundleError> {
+    let golden = |golden: &Golden| {
+        Ok(GoldenFiles {
+            name: golden.input.clone(),
+            input: share(files, &golden.input)?,
+            format: Format::of_file(&golden.input).expect("the manifest was checked for an ending that is read"),
+            expected: share(files, &golden.output)?,
+            scores: golden.scores.as_ref().map(|path| share(files, path)).transpose()?,
+            tolerance: golden.tolerance,
+        })
+    };
+    manifest.golden.iter().map(golden).collect()
 }
 
 /// Another descriptor of a file: several golden samples may use one.
@@ -110,25 +152,27 @@ fn share(files: &BTreeMap<&str, SealedFile>, path: &str) -> Result<SealedFile, B
     Ok(SealedFile { fd, bytes: file.bytes })
 }
 
-fn sealed_copy(folder: &Path, path: &str, expected: Digest, max_bytes: u64) -> Result<SealedFile, BundleError> {
+/// Copies a file that must be the one with this digest; says how much that was.
+fn copy_verified(
+    folder: &Path,
+    path: &str,
+    expected: Digest,
+    max_bytes: u64,
+    to: &mut dyn Write,
+) -> Result<u64, BundleError> {
     let place = folder.join(path);
-    // NONBLOCK: a pipe that was put here must not hold up the store; for plain files it means nothing.
-    let opened = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&place);
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BundleError::Missing(path.to_owned())),
-        opened => opened.map_err(during("open", &place))?,
-    };
-    if !file.metadata().map_err(during("read", &place))?.is_file() {
-        return Err(BundleError::Unsafe { path: path.to_owned(), reason: "it is no plain file" });
+    let file = open_plain(&place, path)?;
+    let copied = copy_hashed(&mut file.take(max_bytes.saturating_add(1)), to).map_err(during("load", &place))?;
+    if copied.bytes > max_bytes {
+        let text = format!(
+            "with `{path}` the version is over the limit; raise `models.max_bundle_bytes` if it is meant to be"
+        );
+        return Err(BundleError::TooLarge(text));
     }
-    let mut memory = memory_file(path)?;
-    let copied =
-        copy_hashed(&mut file.take(max_bytes.saturating_add(1)), &mut memory).map_err(during("load", &place))?;
     if copied.digest != expected {
         return Err(BundleError::DigestMismatch { file: path.to_owned(), expected, found: copied.digest });
     }
-    seal(&mut memory).map_err(during("seal", &place))?;
-    Ok(SealedFile { fd: memory.into(), bytes: copied.bytes })
+    Ok(copied.bytes)
 }
 
 fn memory_file(path: &str) -> Result<File, FileError> {

@@ -17,7 +17,7 @@ pub(super) type Models = BTreeMap<Name, Model>;
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) versions: BTreeMap<Version, Record>,
-    /// `None` where `state.toml` is damaged: nothing is active until somebody chooses.
+    /// `None` where `state.toml` is damaged or missing: nothing is active until somebody chooses.
     pub(super) state: Option<State>,
 }
 
@@ -60,9 +60,9 @@ pub struct VersionEntry {
 }
 
 impl Model {
-    /// A model that was never activated.
-    pub(super) fn new() -> Self {
-        Self { versions: BTreeMap::new(), state: Some(State::default()) }
+    /// A model without versions, and its state.
+    pub(super) const fn new(state: Option<State>) -> Self {
+        Self { versions: BTreeMap::new(), state }
     }
 
     pub(super) fn record(&self, name: &Name, version: &Version) -> Result<&Record, StoreError> {
@@ -91,7 +91,9 @@ impl Model {
     /// Why a version must stay.
     pub(super) fn need_of(&self, version: &Version) -> Option<&'static str> {
         let Some(state) = &self.state else {
-            return Some("the model's state.toml is damaged, so it may be the active one; activate a version first");
+            return Some(
+                "the model's state.toml is damaged or missing, so it may be the active one; activate a version first",
+            );
         };
         if state.active.as_ref() == Some(version) {
             Some("it is the active version; activate another one first")

@@ -1,7 +1,9 @@
 //! What is on disk when the store is opened.
+//!
+//! Trouble with anything in `models_dir` is damage of that thing and told; only trouble with `models_dir` itself is an error.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use inferd_core::{Digest, Name};
 use semver::Version;
 
 use super::model::{Model, Models, Record};
+use super::plain::open_plain;
 use super::state::{self, State};
 use crate::host::durable::{self, FileError, TEMPORARY, during};
 use crate::host::error::with_causes;
@@ -34,11 +37,11 @@ impl std::fmt::Display for Damage {
 
 /// Cleans up and reads everything below `models_dir`.
 pub(super) fn scan(models_dir: &Path) -> Result<(Models, Vec<Damage>), FileError> {
-    durable::remove_leftovers(models_dir)?;
     let mut found = Found { models: BTreeMap::new(), damage: Vec::new() };
-    for (folder, name) in entries(models_dir)? {
+    found.clean(models_dir);
+    for (folder, name) in entries(models_dir)?.into_iter().filter(|(_, name)| !name.starts_with(TEMPORARY)) {
         match name.parse::<Name>() {
-            Ok(name) if folder.is_dir() => found.model(name, &folder)?,
+            Ok(name) if folder.is_dir() => found.model(name, &folder),
             Ok(_) | Err(_) => found.damaged(&folder, "only folders with the name of a model belong here; remove it"),
         }
     }
@@ -66,34 +69,54 @@ impl Found {
         self.damage.push(Damage { path: path.to_owned(), reason: reason.into() });
     }
 
-    fn model(&mut self, name: Name, folder: &Path) -> Result<(), FileError> {
-        durable::remove_leftovers(folder)?;
-        let all = entries(folder)?;
-        if all.is_empty() {
-            // An install was cut off between making this folder and filling it.
-            return fs::remove_dir(folder).map_err(during("remove", folder));
+    fn clean(&mut self, folder: &Path) {
+        if let Err(error) = durable::remove_leftovers(folder) {
+            self.damaged(folder, format!("what a crash left in it stays: {}; remove it", with_causes(&error)));
         }
-        let mut model = Model::new();
+    }
+
+    fn model(&mut self, name: Name, folder: &Path) {
+        self.clean(folder);
+        let all = match entries(folder) {
+            Ok(all) => all,
+            Err(error) => {
+                self.damaged(folder, format!("{}; check the disk, then restart inferd", with_causes(&error)));
+                // What is active is not known, so nothing is, and nothing can be removed.
+                self.models.insert(name, Model::new(None));
+                return;
+            }
+        };
+        let state = State::read(folder);
+        let is_unused = all.is_empty() || state.as_ref().is_ok_and(State::is_blank);
+        if is_unused && all.iter().all(|(_, file)| file == state::FILE) {
+            // The first install was cut off before its version had a name, or the last removal after it had none.
+            return self.forget(folder);
+        }
+        let mut model = Model::new(None);
         for (path, file) in all.iter().filter(|(_, file)| file != state::FILE && !file.starts_with(TEMPORARY)) {
             match version_record(&name, file, path) {
                 Ok((version, record)) => drop(model.versions.insert(version, record)),
                 Err(error) => self.damaged(path, format!("{}; install it again or remove it", with_causes(&error))),
             }
         }
-        model.state = match State::read(folder) {
-            Ok(state) => Some(state),
+        match state {
+            Ok(state) => model.state = Some(state),
             Err(reason) => {
                 self.damaged(&folder.join(state::FILE), format!("{reason}; activate a version to replace it"));
-                None
             }
-        };
+        }
         for version in model.lost() {
             let reason =
                 format!("it names {version}, which is missing or damaged; install it again or activate another");
             self.damaged(&folder.join(state::FILE), reason);
         }
         self.models.insert(name, model);
-        Ok(())
+    }
+
+    fn forget(&mut self, folder: &Path) {
+        if let Err(error) = state::remove_if_alone(folder) {
+            self.damaged(folder, format!("{}; remove it", with_causes(&error)));
+        }
     }
 }
 
@@ -117,8 +140,8 @@ fn version_record(name: &Name, file: &str, folder: &Path) -> Result<(Version, Re
 
 /// Reads the manifest of an installed version: it is the one that was installed, and its labels are as it lists them.
 pub(super) fn version_manifest(folder: &Path) -> Result<(Manifest, Digest), BundleError> {
-    let text = read_small(&folder.join(MANIFEST), MAX_BYTES as u64)?;
-    let recorded = read_small(&folder.join(DIGEST_FILE), 4096)?;
+    let text = read_small(folder, MANIFEST, MAX_BYTES as u64)?;
+    let recorded = read_small(folder, DIGEST_FILE, 4096)?;
     let expected: Digest = recorded
         .split_whitespace()
         .next()
@@ -133,7 +156,7 @@ pub(super) fn version_manifest(folder: &Path) -> Result<(Manifest, Digest), Bund
     let mut labels = None;
     let manifest = read_manifest(&text, &mut |path| {
         let text = check_path(path)
-            .and_then(|()| read_small(&folder.join(path), MAX_LABELS_BYTES))
+            .and_then(|()| read_small(folder, path, MAX_LABELS_BYTES))
             .map_err(|error| with_causes(&error))?;
         labels = Some((path.to_owned(), digest_of(text.as_bytes())));
         Ok(text)
@@ -147,9 +170,13 @@ pub(super) fn version_manifest(folder: &Path) -> Result<(Manifest, Digest), Bund
     Ok((manifest, found))
 }
 
-fn read_small(path: &Path, max_bytes: u64) -> Result<String, BundleError> {
+fn read_small(folder: &Path, name: &str, max_bytes: u64) -> Result<String, BundleError> {
+    let path = &folder.join(name);
     let mut content = Vec::new();
-    let file = File::open(path).map_err(during("open", path))?;
+    let file = open_plain(path, name).map_err(|error| match error {
+        BundleError::Missing(name) => BundleError::NotABundle(format!("{name} is missing")),
+        error => error,
+    })?;
     file.take(max_bytes + 1).read_to_end(&mut content).map_err(during("read", path))?;
     if content.len() as u64 > max_bytes {
         return Err(BundleError::TooLarge(format!("{} has more than {max_bytes} bytes", path.display())));

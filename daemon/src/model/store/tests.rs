@@ -1,8 +1,10 @@
 use std::io::{BufRead as _, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::*;
+use crate::host::durable::watched;
 use crate::model::fixture::{self, FILES, archive, compress, good, put, tree};
 
 const MAX_BYTES: u64 = 1 << 20;
@@ -34,10 +36,11 @@ fn store_with(folder: &Path, versions: &[&str]) -> Store {
     store
 }
 
-fn content(file: SealedFile) -> Vec<u8> {
-    let mut content = Vec::new();
-    File::from(file.fd).read_to_end(&mut content).unwrap();
-    assert_eq!(content.len() as u64, file.bytes);
+fn content(file: &SealedFile) -> Vec<u8> {
+    let mut content = vec![0; file.bytes as usize + 1];
+    let read = File::from(file.fd.try_clone().unwrap()).read_at(&mut content, 0).unwrap();
+    assert_eq!(read as u64, file.bytes);
+    content.truncate(read);
     content
 }
 
@@ -70,11 +73,11 @@ fn an_installed_version_is_listed_and_loads_as_it_was_packed() {
     assert_eq!((listed.kind, listed.task, listed.description.as_str()), ("image", "classification", "finds belts"));
 
     let loaded = store.load(&belt(), &version("1.0.0")).unwrap();
-    assert_eq!(*loaded.id, installed.id);
-    assert_eq!(&*loaded.labels, ["belt", "empty"]);
-    assert_eq!(content(loaded.artifact), FILES[3].1);
+    assert_eq!(*loaded.version.id, installed.id);
+    assert_eq!(&*loaded.version.labels, ["belt", "empty"]);
+    assert_eq!(content(&loaded.version.artifact), FILES[3].1);
     let [golden] = <[GoldenFiles; 1]>::try_from(loaded.golden).unwrap();
-    assert_eq!((content(golden.input).as_slice(), content(golden.expected).as_slice()), (FILES[1].1, FILES[0].1));
+    assert_eq!((content(&golden.input).as_slice(), content(&golden.expected).as_slice()), (FILES[1].1, FILES[0].1));
     assert_eq!(golden.format, inferd_core::frame::Format::Png);
 }
 
@@ -82,7 +85,8 @@ fn an_installed_version_is_listed_and_loads_as_it_was_packed() {
 fn nobody_can_change_what_was_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_with(folder.path(), &["1.0.0"]);
-    let artifact = store.load(&belt(), &version("1.0.0")).unwrap().artifact;
+    let loaded = store.load(&belt(), &version("1.0.0")).unwrap();
+    let artifact = &loaded.version.artifact;
     flip(&folder.path().join("models/belt/1.0.0/model.onnx"), 9);
     let mut file = File::from(artifact.fd.try_clone().unwrap());
     assert!(file.write_all(b"x").is_err());
@@ -123,7 +127,7 @@ fn a_version_that_was_damaged_while_it_is_offered_is_repaired_by_its_bundle() {
     let healed = store.install(bundle(folder.path(), "1.0.0")).unwrap();
     assert!(!healed.already);
     let loaded = store.load(&belt(), &version("1.0.0")).unwrap();
-    assert_eq!(content(loaded.artifact), FILES[3].1);
+    assert_eq!(content(&loaded.version.artifact), FILES[3].1);
 }
 
 #[test]
@@ -134,6 +138,16 @@ fn installing_the_same_twice_changes_nothing() {
     let again = store.install(bundle(folder.path(), "1.0.0")).unwrap();
     assert!(again.already);
     assert_eq!(tree(folder.path()), before);
+}
+
+#[test]
+fn a_version_over_the_limit_is_said_to_be_too_large_and_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(store_with(folder.path(), &["1.0.0"]));
+    let store = Store::open(&folder.path().join("models"), 100).unwrap().0;
+    let refused = store.load(&belt(), &version("1.0.0")).unwrap_err();
+    assert!(matches!(&refused, StoreError::Bundle(BundleError::TooLarge(_))), "{refused}");
+    assert!(refused.to_string().contains("models.max_bundle_bytes"), "{refused}");
 }
 
 #[test]
@@ -149,7 +163,7 @@ fn another_content_under_the_same_version_is_refused() {
     assert!(matches!(refused, StoreError::VersionTaken { .. }), "{refused}");
     assert!(refused.to_string().contains("raise `version`"), "{refused}");
     assert_eq!(tree(&folder.path().join("models")), before);
-    assert_eq!(content(store.load(&belt(), &version("1.0.0")).unwrap().artifact), FILES[3].1);
+    assert_eq!(content(&store.load(&belt(), &version("1.0.0")).unwrap().version.artifact), FILES[3].1);
 }
 
 #[test]
@@ -230,14 +244,22 @@ fn a_flipped_byte_on_disk_is_found_before_a_runner_sees_it() {
     }
 }
 
+/// Puts a pipe, that nobody writes to, in the place of a file.
+fn put_pipe(path: &Path) {
+    fs::remove_file(path).unwrap();
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+}
+
 /// What happens to a version's folder, and the words of the report.
 type Harm = (&'static str, fn(&Path), &'static str);
 
 #[test]
 fn a_damaged_version_is_not_offered_and_the_others_are() {
-    let harm: [Harm; 5] = [
+    let harm: [Harm; 7] = [
         ("manifest", |at| flip(&at.join("model.toml"), 20), "`model.toml` has SHA-256"),
         ("digest file", |at| fs::remove_file(at.join("model.toml.sha256")).unwrap(), "model.toml.sha256"),
+        ("pipe", |at| put_pipe(&at.join("model.toml")), "`model.toml` is refused"),
+        ("pipe of labels", |at| put_pipe(&at.join("labels.txt")), "`labels.txt` is refused"),
         ("artifact gone", |at| fs::remove_file(at.join("model.onnx")).unwrap(), "`model.onnx` is missing"),
         ("labels", |at| flip(&at.join("labels.txt"), 0), "`labels.txt` has SHA-256"),
         (
@@ -289,6 +311,140 @@ fn a_damaged_state_fails_closed_until_somebody_chooses() {
     assert!(!store.install(bundle(folder.path(), "1.2.0")).unwrap().first);
     store.activate(&belt(), &version("1.1.0")).unwrap();
     assert_eq!(open(&models).list()[0].active, Some(version("1.1.0")));
+}
+
+#[test]
+fn a_state_that_is_missing_is_no_state_in_which_nothing_was_ever_active() {
+    for harm in [|path: &Path| fs::remove_file(path).unwrap(), put_pipe] {
+        let folder = tempfile::tempdir().unwrap();
+        let models = folder.path().join("models");
+        let store = store_with(folder.path(), &["1.0.0", "1.1.0"]);
+        store.activate(&belt(), &version("1.1.0")).unwrap();
+        harm(&models.join("belt/state.toml"));
+
+        let damage = damage_of(&models);
+        assert!(damage[0].contains("state.toml is not used: "), "{damage:?}");
+        let store = Store::open(&models, MAX_BYTES).unwrap().0;
+        for kept in ["1.0.0", "1.1.0"] {
+            let refused = store.remove(&belt(), &version(kept)).unwrap_err();
+            assert!(matches!(refused, StoreError::InUse { .. }), "it may be the active one: {refused}");
+        }
+        assert!(!store.install(bundle(folder.path(), "1.2.0")).unwrap().first, "nothing is activated unasked");
+        store.activate(&belt(), &version("1.1.0")).unwrap();
+        assert_eq!(open(&models).list()[0].active, Some(version("1.1.0")));
+    }
+}
+
+#[test]
+fn a_first_install_or_a_last_removal_that_was_cut_off_leaves_no_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    let store = store_with(folder.path(), &["1.0.0"]);
+    assert!(models.join("belt/state.toml").exists(), "it is there before anything is active");
+    fs::remove_dir_all(models.join("belt/1.0.0")).unwrap();
+    drop(store);
+    assert!(open(&models).list().is_empty());
+    assert_eq!(tree(&models), Vec::<String>::new());
+}
+
+#[test]
+fn an_install_that_fails_at_its_last_sync_leaves_everything_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    let store = open(&models);
+    let failed = watched::with_broken(&models.join("belt"), || store.install(bundle(folder.path(), "1.0.0")));
+    assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+    assert_eq!((tree(&models), store.list().len()), (Vec::new(), 0));
+
+    store.install(bundle(folder.path(), "1.0.0")).unwrap();
+    flip(&models.join("belt/1.0.0/model.onnx"), 9);
+    let before = tree(&models);
+    let failed = watched::with_broken(&models.join("belt"), || store.install(bundle(folder.path(), "1.0.0")));
+    assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+    assert_eq!(tree(&models), before);
+    assert!(store.load(&belt(), &version("1.0.0")).is_err(), "the damaged version has its name back");
+    store.install(bundle(folder.path(), "1.0.0")).unwrap();
+    assert_eq!(tree(&models), before);
+    store.load(&belt(), &version("1.0.0")).unwrap();
+}
+
+#[test]
+fn only_what_the_disk_holds_is_damage_and_no_trouble_of_this_process() {
+    let trouble =
+        |code| BundleError::Io(FileError::new("open", Path::new("x"), std::io::Error::from_raw_os_error(code)));
+    for (error, damage) in [
+        (trouble(libc::EMFILE), false),
+        (trouble(libc::ENOMEM), false),
+        (trouble(libc::EIO), true),
+        (BundleError::Missing("model.onnx".into()), true),
+        (BundleError::NotABundle("model.toml is missing".into()), true),
+    ] {
+        assert_eq!(is_damage(&error), damage, "{error}");
+    }
+}
+
+#[test]
+fn a_choice_whose_last_sync_fails_is_told_as_it_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    let store = store_with(folder.path(), &["1.0.0", "1.1.0"]);
+    store.activate(&belt(), &version("1.0.0")).unwrap();
+    let failed = watched::with_broken(&models.join("belt"), || store.activate(&belt(), &version("1.1.0")));
+    assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+    assert_eq!(store.list()[0].active, open(&models).list()[0].active);
+}
+
+#[test]
+fn trouble_in_one_model_is_its_damage_and_the_others_are_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    store_with(folder.path(), &["1.0.0"]).activate(&belt(), &version("1.0.0")).unwrap();
+    // What is mounted cannot be removed, not even by root.
+    let left = models.join("aaa/.tmp-left");
+    fs::create_dir_all(&left).unwrap();
+    let Some(_mounted) = Mounted::small(&left) else {
+        eprintln!("SKIPPED trouble_in_one_model_…: a tmpfs can only be mounted by root");
+        return;
+    };
+    let damage = damage_of(&models);
+    assert!(damage[0].contains("models/aaa is not used: what a crash left in it stays"), "{damage:?}");
+    let store = Store::open(&models, MAX_BYTES).unwrap().0;
+    assert_eq!(store.list().iter().find(|model| model.name == belt()).unwrap().active, Some(version("1.0.0")));
+    store.load(&belt(), &version("1.0.0")).unwrap();
+}
+
+#[test]
+fn reading_the_map_waits_for_nobody_who_changes_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_with(folder.path(), &["1.0.0", "1.1.0"]);
+    store.activate(&belt(), &version("1.0.0")).unwrap();
+    store.activate(&belt(), &version("1.1.0")).unwrap();
+    let _changing = store.change();
+    assert_eq!(store.list()[0].active, Some(version("1.1.0")));
+    assert_eq!(store.rollback_target(&belt()).unwrap(), version("1.0.0"));
+    store.load(&belt(), &version("1.1.0")).unwrap();
+}
+
+#[test]
+fn a_version_is_in_memory_once_while_somebody_has_it_and_not_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store_with(folder.path(), &["1.0.0", "1.1.0"]);
+    let first = store.load(&belt(), &version("1.0.0")).unwrap();
+    let second = store.load(&belt(), &version("1.0.0")).unwrap();
+    assert!(Arc::ptr_eq(&first.version, &second.version));
+    assert!(!Arc::ptr_eq(&first.version, &store.load(&belt(), &version("1.1.0")).unwrap().version));
+    assert_eq!(content(&second.golden[0].input), FILES[1].1);
+
+    // What was verified cannot have changed; what is read anew is verified anew.
+    flip(&folder.path().join("models/belt/1.0.0/model.onnx"), 9);
+    store.load(&belt(), &version("1.0.0")).unwrap();
+    flip(&folder.path().join("models/belt/1.0.0/golden/a.png"), 3);
+    store.load(&belt(), &version("1.0.0")).unwrap_err();
+    let kept = Arc::downgrade(&first.version);
+    drop((first, second));
+    assert!(kept.upgrade().is_none(), "the store keeps no version alive");
+    flip(&folder.path().join("models/belt/1.0.0/golden/a.png"), 3);
+    store.load(&belt(), &version("1.0.0")).unwrap_err();
 }
 
 #[test]
@@ -392,7 +548,7 @@ fn sigkill_at_any_point_leaves_the_old_or_the_new_version() {
             active.patch == acknowledged || active.patch == acknowledged + 1,
             "1.0.{acknowledged} was acknowledged, but {active} is active"
         );
-        assert_eq!(content(store.load(&belt(), &active).unwrap().artifact), FILES[3].1);
+        assert_eq!(content(&store.load(&belt(), &active).unwrap().version.artifact), FILES[3].1);
         store.load(&belt(), &store.rollback_target(&belt()).unwrap_or(active.clone())).unwrap();
         assert!(!tree(&models).iter().any(|path| path.contains(TEMPORARY)), "left-overs are removed");
         assert!(entry.versions.len() <= 4 * KILLS as usize);
