@@ -158,6 +158,11 @@ impl Handle {
         }
     }
 
+    /// Whether the thread is over, also by a panic.
+    pub fn is_finished(&self) -> bool {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits for the thread to end. Blocks.
     pub fn join(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
