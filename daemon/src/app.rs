@@ -40,17 +40,29 @@ pub struct Options {
     pub bus: Option<BusChoice>,
 }
 
-/// Reads the configuration as the daemon would.
+/// Reads the configuration as the daemon would: everything must be right, and what it names must be there.
 ///
 /// # Errors
 /// All problems, as a text for people.
 pub fn load_config(options: &Options) -> Result<Config, String> {
-    let loaded = config::load(&options.config_file, std::env::vars());
-    let mut config = loaded.map_err(|problems| config::describe(&problems))?;
-    if let Some(bus) = options.bus {
-        config.bus.connect = bus;
-    }
-    Ok(config)
+    let loaded = config::load(&options.config_file, std::env::vars_os());
+    loaded.map(|config| with_bus(config, options)).map_err(|problems| config::describe(&problems))
+}
+
+/// Reads the configuration for a start. What it names and is not there at the moment does not keep the service from starting:
+/// a share may be mounted later. It comes with the configuration.
+///
+/// # Errors
+/// All problems, as a text for people.
+pub fn load_config_for_start(options: &Options) -> Result<(Config, Vec<config::ConfigProblem>), String> {
+    let loaded = config::load_for_start(&options.config_file, std::env::vars_os());
+    let (config, absent) = loaded.map_err(|problems| config::describe(&problems))?;
+    Ok((with_bus(config, options), absent))
+}
+
+fn with_bus(mut config: Config, options: &Options) -> Config {
+    config.bus.connect = options.bus.unwrap_or(config.bus.connect);
+    config
 }
 
 /// Runs the service until SIGTERM or SIGINT.
