@@ -163,8 +163,11 @@ fn what_is_not_there_yet_keeps_nothing_else_from_starting() {
     );
     rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
     rig.wait_for_state("belt", "running").unwrap();
-    let waiting = rig.wait_for_state("late", "waiting").unwrap();
-    assert!(waiting["reason"].as_str().unwrap().contains(path(&share).unwrap()), "{waiting}");
+    rig.wait_for("late to miss its share", |rig| {
+        let late = rig.pipeline("late")?;
+        Ok(late["state"] == "waiting" && late["reason"].as_str().is_some_and(|why| why.contains(path(&share).unwrap())))
+    })
+    .unwrap();
     rig.ctl(&["capture", "belt", "1"]).unwrap();
     rig.wait_for("the upload to fail", |rig| {
         Ok(rig.ctl_json(&["samples"])?["spool"]["last_error"].to_string().contains("upload.directory"))
@@ -399,7 +402,7 @@ fn a_cancelled_swap_changes_nothing_and_a_cancel_that_comes_too_late_is_refused(
     let object = format!("/org/inferd1/job/{}", begun["job"]["number"]);
     let cancel = || {
         let address = format!("--bus={}", rig.bus_address());
-        let call = [&address, "--print-reply", "--dest=org.inferd1", &object, "org.inferd1.Job.Cancel"];
+        let call = [address.as_str(), "--print-reply", "--dest=org.inferd1", object.as_str(), "org.inferd1.Job.Cancel"];
         std::process::Command::new("dbus-send").args(call).output().unwrap()
     };
     assert!(cancel().status.success());
