@@ -136,3 +136,49 @@ pub(super) fn settings(runner: &config::Runner) -> Result<RunnerSettings, String
         deadline: runner.deadline(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(output: &str) -> Manifest {
+        let text = format!(
+            "format = 1\nname = \"m\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\nartifact = {{ file = \"model.onnx\" }}\n\
+             input = {{ kind = \"tensor\", shape = [1, 4] }}\noutput = {{ {output} }}\n"
+        );
+        Manifest::parse(&text, &mut |_| Err(String::new())).unwrap()
+    }
+
+    #[test]
+    fn a_threshold_lies_where_the_scores_of_its_task_do() {
+        let classes = manifest("task = \"classification\", labels = [\"a\", \"b\"], activation = \"softmax\"");
+        let anomaly = manifest("task = \"anomaly\"");
+        for (manifest, threshold, fits) in [
+            (&classes, None, true),
+            (&classes, Some(0.0), true),
+            (&classes, Some(1.0), true),
+            (&classes, Some(7.0), false),
+            (&classes, Some(-0.1), false),
+            (&anomaly, Some(7.0), true),
+        ] {
+            assert_eq!(check_threshold(threshold, manifest).is_ok(), fits, "{threshold:?}");
+        }
+        let said = check_threshold(Some(7.0), &classes).unwrap_err();
+        assert_eq!(said, "the pipeline's `threshold` is 7; 0 to 1 is expected for classification");
+    }
+
+    #[test]
+    fn only_what_can_pass_is_tried_again() {
+        let failed = StartError::Failed { model: "m".into(), source: crate::engine::LinkError::Closed };
+        for (error, again) in [
+            (StartError::Golden("differs".into()), false),
+            (StartError::Refused("no such operator".into()), false),
+            (StartError::Spawn { program: "/p".into(), source: std::io::Error::other("no memory") }, true),
+            (failed, true),
+        ] {
+            assert_eq!(matches!(not_proven(&error), NotLaunched::Waiting(_)), again, "{error}");
+        }
+        let no_model = StoreError::NoModel("m".parse().unwrap());
+        assert!(matches!(not_loaded(&no_model), NotLaunched::Failed(_)));
+    }
+}
