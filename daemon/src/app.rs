@@ -1,9 +1,11 @@
 //! Build, run, drain. The only file that names every room.
 
+mod stop;
 mod watchdog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,24 +14,21 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::bus::{self, Bus};
 use crate::config::{self, BusChoice, Config};
-use crate::control::{self, Command, Deps, Owner, State};
+use crate::control::{self, Command, Deps, Owner, Pulse, ReadConfig, State};
 use crate::host::clock::Clock;
 use crate::host::service;
 use crate::metrics::{self, Metrics, Readings};
-use crate::model::incoming::Incoming;
+use crate::model::incoming::{Incoming, Offer};
 use crate::model::store::{StateLock, Store};
 use crate::publish::{self, Publisher};
 use crate::spool::Spool;
 use crate::upload;
 
-/// Time that pipelines have to serve what was begun when the service ends.
-const DRAIN: Duration = Duration::from_secs(3);
+/// While pipelines come up the service manager is asked this often to wait on.
+const EXTEND_EVERY: Duration = Duration::from_secs(10);
 
-/// Time that the spool and the sinks have after that.
-const FLUSH: Duration = Duration::from_secs(1);
-
-/// Bundles that wait to be installed.
-const DROPPED: usize = 16;
+/// As much longer each time: three of them must be missed before it gives up.
+const EXTEND_BY: Duration = Duration::from_secs(30);
 
 /// How the daemon was started.
 #[derive(Clone, Debug)]
@@ -40,23 +39,35 @@ pub struct Options {
     pub bus: Option<BusChoice>,
 }
 
-/// Reads the configuration as the daemon would.
+/// Reads the configuration as the daemon would: everything must be right, and what it names must be there.
 ///
 /// # Errors
 /// All problems, as a text for people.
 pub fn load_config(options: &Options) -> Result<Config, String> {
-    let loaded = config::load(&options.config_file, std::env::vars());
-    let mut config = loaded.map_err(|problems| config::describe(&problems))?;
-    if let Some(bus) = options.bus {
-        config.bus.connect = bus;
-    }
-    Ok(config)
+    let loaded = config::load(&options.config_file, std::env::vars_os());
+    loaded.map(|config| with_bus(config, options)).map_err(|problems| config::describe(&problems))
+}
+
+/// Reads the configuration for a start. What it names and is not there at the moment does not keep the service from starting:
+/// a share may be mounted later. It comes with the configuration.
+///
+/// # Errors
+/// All problems, as a text for people.
+pub fn load_config_for_start(options: &Options) -> Result<(Config, Vec<config::ConfigProblem>), String> {
+    let loaded = config::load_for_start(&options.config_file, std::env::vars_os());
+    let (config, absent) = loaded.map_err(|problems| config::describe(&problems))?;
+    Ok((with_bus(config, options), absent))
+}
+
+fn with_bus(mut config: Config, options: &Options) -> Config {
+    config.bus.connect = options.bus.unwrap_or(config.bus.connect);
+    config
 }
 
 /// Runs the service until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What keeps it from starting; once it runs it does not fail.
+/// What keeps it from starting; once it runs only a defect of its own ends it.
 pub async fn run(options: Options, config: Config) -> anyhow::Result<()> {
     // Registered first: a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -67,17 +78,25 @@ pub async fn run(options: Options, config: Config) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         started = Running::start(options, config) => started?,
         // Nothing serves yet, so there is nothing to drain.
         () = told_to_end() => return Ok(()),
     };
-    told_to_end().await;
-    running.stop().await;
-    Ok(())
+    let failed = tokio::select! {
+        () = told_to_end() => None,
+        owner = &mut running.owner => Some(owner.err()),
+    };
+    let Some(failed) = failed else {
+        running.stop().await;
+        return Ok(());
+    };
+    running.stop_without_owner().await;
+    let why = failed.map_or_else(|| "it ended unasked".to_owned(), |error| error.to_string());
+    anyhow::bail!("the owner of pipelines and models is gone, which is a defect of inferd: {why}")
 }
 
-/// All that runs.
+/// All that runs. `stop` ends it.
 struct Running {
     owner: tokio::task::JoinHandle<upload::Handle>,
     stop: oneshot::Sender<Duration>,
@@ -105,52 +124,30 @@ impl Running {
         let readings =
             ReadOff { spool: spool.clone(), publisher: publisher.clone(), uploads: uploads.watcher(), state };
         let server = serve_metrics(&config.metrics, &figures, readings).await?;
-        let deps = Deps {
-            store: Arc::new(store),
-            clock,
-            metrics: figures,
-            spool: spool.clone(),
-            publisher,
-            changed: Arc::new(Notify::new()),
-        };
-        let mut tasks = tokio::task::JoinSet::new();
-        let (incoming, dropped, incoming_done) = watch_incoming(&config, &mut tasks)?;
+        let changed = Arc::new(Notify::new());
+        let (pulse, beat) = control::pulse(Arc::clone(&changed));
+        let deps = Deps { store: Arc::new(store), clock, metrics: figures, spool: spool.clone(), publisher, changed };
+        let (incoming, offers) = watch_incoming(&config)?;
+        let ready = Arc::new(AtomicBool::new(false));
         let links = control::Links {
             metrics_address: server.as_ref().map(metrics::Server::url).unwrap_or_default(),
             uploads,
-            incoming: incoming_done,
-            reload: config_reader(options.clone(), &mut tasks),
+            incoming: incoming.clone(),
+            read_config: config_reader(options.clone()),
+            ready: Arc::clone(&ready),
+            beat,
         };
         let bus_choice = config.bus.connect;
         let (owner, handle) = Owner::new(config, deps, links);
         let bus = Arc::new(bus::serve(bus_choice, handle.clone()).await?);
         let (stop, stopped) = oneshot::channel();
-        let owner = tokio::spawn(owner.run(dropped, stopped));
+        let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(forward_state(handle.state(), state_sender));
         watch_config(&options.config_file, &handle, &mut tasks)?;
-        ready_when_answering(&handle).await;
-        tasks.spawn(watchdog::feed(handle, Arc::clone(&bus), spool.clone()));
+        // Last, for what has begun to serve is drained at the end: from here on nothing fails and nothing waits.
+        let owner = tokio::spawn(owner.run(offers, stopped));
+        tasks.spawn(serve_service_manager(handle, ready, pulse, Arc::clone(&bus), spool.clone()));
         Ok(Self { owner, stop, bus, sinks, spool, tasks, _metrics: server, _incoming: incoming, _lock: lock })
-    }
-
-    /// Ends everything in the order in which data flows, so that nothing that was begun is lost.
-    async fn stop(mut self) {
-        tracing::info!("stopping");
-        service::stopping();
-        let _ = self.stop.send(DRAIN);
-        let uploads = self.owner.await;
-        self.bus.close().await;
-        self.tasks.abort_all();
-        let spool = self.spool.clone();
-        let flushed = tokio::task::spawn_blocking(move || spool.shutdown(FLUSH)).await;
-        if !matches!(flushed, Ok(true)) {
-            tracing::error!("the spool did not finish writing in {FLUSH:?}; samples are lost");
-        }
-        if let Ok(uploads) = uploads {
-            uploads.shutdown().await;
-        }
-        self.sinks.shutdown(FLUSH).await;
-        tracing::info!("stopped");
     }
 }
 
@@ -219,51 +216,16 @@ async fn forward_state(mut from: watch::Receiver<Arc<State>>, to: watch::Sender<
     }
 }
 
-type IncomingParts =
-    (Option<Arc<Incoming>>, mpsc::Receiver<control::Dropped>, mpsc::Sender<(PathBuf, Result<(), String>)>);
-
-fn watch_incoming(config: &Config, tasks: &mut tokio::task::JoinSet<()>) -> anyhow::Result<IncomingParts> {
-    let (dropped_sender, dropped) = mpsc::channel(DROPPED);
-    let (done_sender, mut done) = mpsc::channel::<(PathBuf, Result<(), String>)>(DROPPED);
+fn watch_incoming(config: &Config) -> anyhow::Result<(Option<Arc<Incoming>>, mpsc::Receiver<Offer>)> {
     if !config.models.watch_incoming {
-        return Ok((None, dropped, done_sender));
+        return Ok((None, mpsc::channel(1).1));
     }
-    let (incoming, mut offers) = Incoming::watch(&config.service.incoming_dir())?;
-    let incoming = Arc::new(incoming);
-    tasks.spawn(async move {
-        while let Some(offer) = offers.recv().await {
-            let dropped = control::Dropped { path: offer.path, bundle: offer.bundle };
-            if dropped_sender.send(dropped).await.is_err() {
-                return;
-            }
-        }
-    });
-    let finisher = Arc::clone(&incoming);
-    tasks.spawn(async move {
-        while let Some((path, result)) = done.recv().await {
-            if let Err(error) = finisher.finish(&path, result) {
-                tracing::error!(%error, "cannot clear up after an incoming bundle");
-            }
-        }
-    });
-    Ok((Some(incoming), dropped, done_sender))
+    let (incoming, offers) = Incoming::watch(&config.service.incoming_dir())?;
+    Ok((Some(Arc::new(incoming)), offers))
 }
 
-/// Reads the configuration when asked to.
-fn config_reader(
-    options: Options,
-    tasks: &mut tokio::task::JoinSet<()>,
-) -> mpsc::Sender<oneshot::Sender<Result<Config, String>>> {
-    let (sender, mut asked) = mpsc::channel::<oneshot::Sender<Result<Config, String>>>(1);
-    tasks.spawn(async move {
-        while let Some(answer) = asked.recv().await {
-            let options = options.clone();
-            let read = tokio::task::spawn_blocking(move || load_config(&options)).await;
-            // Whoever asked is the owner, which waits.
-            let _ = answer.send(read.unwrap_or_else(|_| Err("reading the configuration panicked".to_owned())));
-        }
-    });
-    sender
+fn config_reader(options: Options) -> ReadConfig {
+    Arc::new(move || load_config(&options))
 }
 
 /// SIGHUP and changes on the disk reload.
@@ -290,10 +252,33 @@ fn watch_config(file: &Path, handle: &control::Handle, tasks: &mut tokio::task::
     Ok(())
 }
 
-/// READY is told once the owner has looked at every enabled pipeline, and that has come up or says why it does not.
-async fn ready_when_answering(handle: &control::Handle) {
+/// Tells the service manager that the service is ready once it is, and from then on that it lives.
+async fn serve_service_manager(
+    handle: control::Handle,
+    ready: Arc<AtomicBool>,
+    pulse: Pulse,
+    bus: Arc<Bus>,
+    spool: Spool,
+) {
+    settle(&handle).await;
+    ready.store(true, Ordering::Release);
+    watchdog::feed(handle, pulse, bus, spool).await;
+}
+
+/// READY is told once the owner has looked at every enabled pipeline, and that has come up or says why it does not. A model
+/// may take `runner.start_timeout_ms` to load, which the service manager does not know: it is asked to wait on.
+async fn settle(handle: &control::Handle) {
     let mut state = handle.state();
-    let settled = state.wait_for(|state| state.is_settled()).await;
+    let waiting_on = async {
+        loop {
+            tokio::time::sleep(EXTEND_EVERY).await;
+            service::starting_for(EXTEND_BY);
+        }
+    };
+    let settled = tokio::select! {
+        settled = state.wait_for(|state| state.is_settled()) => settled,
+        () = waiting_on => return,
+    };
     if let Ok(state) = settled {
         tracing::info!(status = state.status, "ready");
         service::ready(&state.status);

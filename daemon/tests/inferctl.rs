@@ -14,7 +14,7 @@ use inferd::bus;
 use inferd::config::BusChoice;
 use inferd::control::Handle;
 use inferd::control::command::{Command as Asked, ControlError, Done, Reply};
-use inferd::control::state::{Job, JobState, Model, State};
+use inferd::control::state::{Job, JobKind, JobState, Model, State};
 use tokio::sync::watch;
 
 /// Set for the serving side.
@@ -61,7 +61,13 @@ fn answer(asked: &Asked, state: &watch::Sender<Arc<State>>) -> Reply {
 
 fn begin(state: &watch::Sender<Arc<State>>, end: JobState) -> Done {
     let number = u32::try_from(state.borrow().jobs.len()).unwrap() + 1;
-    let job = Job { operation: "activate belt".into(), state: JobState::Running, percent: 10, step: "starting".into() };
+    let job = Job {
+        kind: JobKind::Activate,
+        operation: "activate belt".into(),
+        state: JobState::Running,
+        percent: 10,
+        step: "starting".into(),
+    };
     let set = move |state: &watch::Sender<Arc<State>>, job: Job| {
         state.send_modify(|state| drop(Arc::make_mut(state).jobs.insert(number, job)));
     };
@@ -164,7 +170,7 @@ fn a_failed_job_and_a_refusal_exit_with_1_and_say_why() {
     assert_eq!(ran.0, 1);
     assert!(ran.2.contains("golden sample 3 differs"), "{ran:?}");
     let ran = daemon.inferctl(&["activate", "belt", "6.6.6", "--json"]);
-    assert_eq!(ran.json()["job"]["error"]["name"], "org.inferd1.Error.GoldenMismatch");
+    assert_eq!(ran.json()["job"]["error"]["name"], "GoldenMismatch");
     assert_eq!(ran.0, 1);
     let ran = daemon.inferctl(&["rollback", "belt"]);
     assert!(ran.0 == 1 && ran.2.contains("it is not there"), "{ran:?}");

@@ -4,6 +4,7 @@
 //! read from where users read it (the bus through `inferctl`, the outcomes socket, the metrics endpoint, the disk).
 
 pub mod fixtures;
+pub mod hold;
 pub mod metrics;
 pub mod outcomes;
 pub mod outside;

@@ -47,7 +47,10 @@ fn status_models_pipelines_and_samples_have_the_documented_json() {
     rig.wait_for("two samples", kept).unwrap();
 
     let status = rig.ctl_json(&["status"]).unwrap();
-    assert_keys(&status, "version status metrics_address config_error pipelines models jobs spool problems");
+    assert_keys(
+        &status,
+        "version status metrics_address config_error pending_sections pipelines models jobs spool problems",
+    );
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_keys(&status["jobs"][0], "number operation state percent step error");
     let pipelines = rig.ctl_json(&["pipelines"]).unwrap();
@@ -87,9 +90,11 @@ fn every_change_has_the_documented_json() {
     rig.wait_for("the job that nobody waits for", ended).unwrap();
     assert_keys(&rig.ctl_json(&["capture", "belt", "3"]).unwrap()["capturing"], "pipeline count");
     assert_eq!(rig.ctl_json(&["samples", "--flush"]).unwrap()["flushing"], true);
-    assert_eq!(rig.ctl_json(&["reload"]).unwrap()["reloaded"], true);
-    assert_eq!(rig.ctl_json(&["stop", "belt"]).unwrap()["stopped"], "belt");
-    rig.wait_for_state("belt", "stopped").unwrap();
+    let reloaded = serde_json::json!({"reloaded": true, "pending_sections": []});
+    assert_eq!(rig.ctl_json(&["reload"]).unwrap(), reloaded);
+    let stopped = serde_json::json!({"stopped": "belt", "draining": false});
+    assert_eq!(rig.ctl_json(&["stop", "belt"]).unwrap(), stopped);
+    assert_eq!(rig.pipeline("belt").unwrap()["state"], "stopped", "it was waited for");
     assert_eq!(rig.ctl_json(&["start", "belt"]).unwrap()["started"], "belt");
     rig.wait_for_state("belt", "running").unwrap();
 }

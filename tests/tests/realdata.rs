@@ -174,7 +174,7 @@ fn a_reference_that_is_a_thousandth_off_is_refused() {
         let output = rig.ctl_output(&["install", path(&packed).unwrap(), "--json"]).unwrap();
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{}: {said}", case.name);
-        assert_eq!(said["job"]["error"]["name"], "org.inferd1.Error.GoldenMismatch", "{}: {said}", case.name);
+        assert_eq!(said["job"]["error"]["name"], "GoldenMismatch", "{}: {said}", case.name);
     }
 }
 

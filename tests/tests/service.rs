@@ -10,6 +10,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
+use inferd_tests::hold::Hold;
 use inferd_tests::outcomes::{self, Collector};
 use inferd_tests::rig::{PATIENCE, path, pipeline_config, signal};
 use inferd_tests::service_manager::ServiceManager;
@@ -40,6 +41,36 @@ fn ready_is_told_once_everything_answers() {
     assert_eq!(metrics::get(&url).unwrap().0, 200);
     assert_eq!(metrics::get(&url.replace("/metrics", "/readyz")).unwrap().0, 200);
     Collector::attach(&rig.outcomes_socket()).unwrap();
+}
+
+#[test]
+fn while_a_model_loads_the_start_goes_on_and_can_be_ended_in_order() {
+    let source = "fps = 50\nat_end = \"loop\"";
+    let (mut rig, manager) = managed(&format!("{}{}", belt_config("belt", source), belt_config("other", source)));
+    let hold = Hold::on(&mut rig).unwrap();
+    rig.spawn().unwrap();
+    manager.wait_for("READY=1", PATIENCE).unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.stop().unwrap();
+    manager.wait_for("STOPPING=1", PATIENCE).unwrap();
+
+    hold.hold().unwrap();
+    hold.let_one_pass().unwrap();
+    rig.launch().unwrap();
+    let running =
+        |rig: &Rig| ["belt", "other"].into_iter().find(|one| rig.pipeline(one).unwrap()["state"] == "running");
+    rig.wait_for("one of the two to run", |rig| Ok(running(rig).is_some())).unwrap();
+    let one = running(&rig).unwrap();
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    let heard = manager.wait_for("EXTEND_TIMEOUT_USEC=30000000", Duration::from_secs(20)).unwrap();
+    assert!(!heard.concat().contains("READY=1"), "the other loads still: {heard:?}");
+    let took = rig.stop().unwrap();
+    assert!(took < STOP_WITHIN, "{took:?}");
+    manager.wait_for("STOPPING=1", PATIENCE).expect("what serves is drained, ready or not");
+    assert!(rig.log().contains("stopped"));
+    let lines = collector.finish();
+    let tally = outcomes::tally(&outcomes::of(&lines, one));
+    assert_eq!((tally.lost, tally.doubled, tally.out_of_order), (0, 0, 0));
 }
 
 #[test]
@@ -111,6 +142,93 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     let lines = collector.lines();
     let tally = outcomes::tally(&outcomes::of(&lines, "belt"));
     assert_eq!((tally.lost, tally.doubled, outcomes::missed(&lines)), (0, 0, 0), "nobody noticed");
+}
+
+#[test]
+fn what_is_not_there_yet_keeps_nothing_else_from_starting() {
+    let mut rig = Rig::new().unwrap();
+    let share = rig.folder().join("share");
+    let absent = pipeline_config("late", "belt-inspect", &share, "at_end = \"loop\"");
+    let upload = format!("[upload]\nto = \"directory\"\ndirectory = \"{}/samples\"\n", share.display());
+    rig.configure(&format!("{upload}{}{absent}", belt_config("belt", "at_end = \"loop\""))).unwrap();
+    let checked = rig.daemon_command().arg("--check").output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(!checked.status.success() && said.contains("pipelines.late.source.path"), "{said}");
+
+    rig.launch().unwrap();
+    assert!(
+        rig.log().contains("pipelines.late.source.path") && rig.log().contains("upload.directory"),
+        "{}",
+        rig.log()
+    );
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    rig.wait_for_state("belt", "running").unwrap();
+    rig.wait_for("late to miss its share", |rig| {
+        let late = rig.pipeline("late")?;
+        Ok(late["state"] == "waiting" && late["reason"].as_str().is_some_and(|why| why.contains(path(&share).unwrap())))
+    })
+    .unwrap();
+    rig.ctl(&["capture", "belt", "1"]).unwrap();
+    rig.wait_for("the upload to fail", |rig| {
+        Ok(rig.ctl_json(&["samples"])?["spool"]["last_error"].to_string().contains("upload.directory"))
+    })
+    .unwrap();
+
+    std::os::unix::fs::symlink(fixtures::recording("belt"), rig.folder().join("mounted")).unwrap();
+    fs::rename(rig.folder().join("mounted"), &share).unwrap();
+    rig.wait_for_state("late", "running").unwrap();
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named_until_the_next_start() {
+    let mut rig = Rig::start("").unwrap();
+    let changed = "[spool]\nmax_samples = 5\n[models]\nactivate_incoming = true\n";
+    rig.configure(changed).unwrap();
+    let pending = serde_json::json!(["models", "spool"]);
+    assert_eq!(rig.ctl_json(&["reload"]).unwrap()["pending_sections"], pending);
+    let status = rig.ctl_json(&["status"]).unwrap();
+    assert_eq!(status["pending_sections"], pending);
+    assert!(status["problems"][0]["message"].as_str().unwrap().contains("[models], [spool]"), "{status}");
+    assert!(rig.ctl(&["reload"]).unwrap().contains("[models], [spool]"));
+    rig.configure("").unwrap();
+    assert_eq!(rig.ctl_json(&["reload"]).unwrap()["pending_sections"], serde_json::json!([]));
+    rig.configure(changed).unwrap();
+    rig.stop().unwrap();
+    rig.launch().unwrap();
+    assert_eq!(rig.ctl_json(&["status"]).unwrap()["pending_sections"], serde_json::json!([]));
+}
+
+#[test]
+fn a_new_deadline_reaches_a_pipeline_that_runs() {
+    let belt = belt_config("belt", "fps = 50\nat_end = \"loop\"");
+    let (rig, _collector) = running(&format!("[runner]\ndeadline_ms = 600000\n{belt}"));
+    let runner = rig.runner_pid("belt").unwrap();
+    rig.configure(&format!("[runner]\ndeadline_ms = 500\n{belt}")).unwrap();
+    rig.ctl(&["reload"]).unwrap();
+    assert_eq!(rig.runner_pid("belt").unwrap(), runner, "nothing was started again");
+    signal(runner, SIGSTOP).unwrap();
+    rig.wait_for("a new runner", |rig| {
+        let pid = rig.pipeline("belt")?["runner_pid"].as_u64();
+        Ok(pid != Some(0) && pid != Some(runner.into()))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_start_while_it_is_being_stopped_starts_it_again() {
+    let belt = belt_config("belt", "fps = 50\nat_end = \"loop\"");
+    let (rig, _collector) = running(&format!("[runner]\ndeadline_ms = 600000\n{belt}"));
+    let runner = rig.runner_pid("belt").unwrap();
+    signal(runner, SIGSTOP).unwrap();
+    rig.wait_for("the runner to be held", |_| Ok(processes::is_stopped(runner))).unwrap();
+    let mut stop = rig.ctl_command(&["stop", "belt"]).stdout(Stdio::piped()).spawn().unwrap();
+    rig.wait_for("the stop to arrive", |rig| Ok(rig.log().contains("StopPipeline"))).unwrap();
+    rig.ctl(&["start", "belt"]).unwrap();
+    assert!(stop.try_wait().unwrap().is_none(), "a stop is answered when it has stopped");
+    signal(runner, SIGCONT).unwrap();
+    assert!(stop.wait().unwrap().success());
+    rig.wait_for_state("belt", "running").unwrap();
+    rig.wait_for("another runner", |rig| Ok(rig.runner_pid("belt").is_ok_and(|pid| pid != runner))).unwrap();
 }
 
 #[test]
@@ -230,6 +348,72 @@ fn a_bundle_that_is_dropped_in_is_installed_and_a_damaged_one_set_aside() {
     println!("the damaged bundle: {}", why.trim());
     assert!(why.trim().len() > 10, "{why}");
     assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn bundles_of_one_model_that_are_dropped_in_together_are_all_taken() {
+    let rig = Rig::start("[models]\nactivate_incoming = true\n").unwrap();
+    let incoming = rig.state().join("incoming");
+    for version in ["1.0.0", "1.1.0"] {
+        let bundle = rig.pack(&fixtures::model("belt-inspect", version)).unwrap();
+        fs::rename(bundle, incoming.join(format!("{version}.inferd"))).unwrap();
+    }
+    rig.wait_for("both to be cleared away", |_| Ok(fs::read_dir(&incoming)?.count() == 0)).unwrap();
+    let models = rig.ctl_json(&["models"]).unwrap();
+    assert_eq!(models["models"][0]["versions"].as_array().unwrap().len(), 2, "{models}");
+    let jobs = rig.ctl_json(&["status"]).unwrap()["jobs"].clone();
+    assert!(jobs.as_array().unwrap().iter().all(|job| job["state"] == "succeeded"), "{jobs}");
+}
+
+#[test]
+fn a_bundle_that_is_dropped_in_waits_for_another_change_of_its_model() {
+    let mut rig = Rig::new().unwrap();
+    let hold = Hold::on(&mut rig).unwrap();
+    rig.configure("[models]\nactivate_incoming = true\n").unwrap();
+    rig.launch().unwrap();
+    rig.install(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    let bundle = rig.pack(&fixtures::model("belt-inspect", "1.1.0")).unwrap();
+    hold.hold().unwrap();
+    rig.ctl(&["activate", "belt-inspect", "1.0.0", "--no-wait"]).unwrap();
+    let incoming = rig.state().join("incoming");
+    fs::rename(bundle, incoming.join("belt.inferd")).unwrap();
+    let jobs = |rig: &Rig| Ok::<_, anyhow::Error>(rig.ctl_json(&["status"])?["jobs"].as_array().unwrap().clone());
+    rig.wait_for("it to be installed", |rig| {
+        Ok(jobs(rig)?.iter().any(|job| job["operation"] == "install belt-inspect 1.1.0"))
+    })
+    .unwrap();
+    hold.release().unwrap();
+    rig.wait_for("it to be cleared away", |_| Ok(fs::read_dir(&incoming)?.count() == 0)).unwrap();
+    assert!(jobs(&rig).unwrap().iter().all(|job| job["state"] == "succeeded"), "{:?}", jobs(&rig));
+    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"][0]["active"], "1.1.0");
+}
+
+#[test]
+fn a_cancelled_swap_changes_nothing_and_a_cancel_that_comes_too_late_is_refused() {
+    let mut rig = Rig::new().unwrap();
+    let hold = Hold::on(&mut rig).unwrap();
+    rig.configure("").unwrap();
+    rig.launch().unwrap();
+    for version in ["1.0.0", "1.1.0"] {
+        rig.install(&fixtures::model("belt-inspect", version)).unwrap();
+    }
+    hold.hold().unwrap();
+    let begun = rig.ctl_json(&["activate", "belt-inspect", "1.1.0", "--no-wait"]).unwrap();
+    let object = format!("/org/inferd1/job/{}", begun["job"]["number"]);
+    let cancel = || {
+        let address = format!("--bus={}", rig.bus_address());
+        let call = [address.as_str(), "--print-reply", "--dest=org.inferd1", object.as_str(), "org.inferd1.Job.Cancel"];
+        std::process::Command::new("dbus-send").args(call).output().unwrap()
+    };
+    assert!(cancel().status.success());
+    hold.release().unwrap();
+    let job =
+        |rig: &Rig| Ok::<_, anyhow::Error>(rig.ctl_json(&["status"])?["jobs"].as_array().unwrap().last().cloned());
+    rig.wait_for("the job to end", |rig| Ok(job(rig)?.unwrap()["state"] != "running")).unwrap();
+    assert_eq!(job(&rig).unwrap().unwrap()["error"]["name"], "Cancelled");
+    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"][0]["active"], "1.0.0");
+    let late = String::from_utf8_lossy(&cancel().stderr).into_owned();
+    assert!(late.contains("WrongState"), "{late}");
 }
 
 #[test]

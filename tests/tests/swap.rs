@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use inferd_tests::hold::Hold;
 use inferd_tests::outcomes::{self, Collector, Line};
 use inferd_tests::rig::{path, pipeline_config};
 use inferd_tests::{Rig, fixtures, processes};
@@ -61,7 +62,7 @@ fn a_version_that_computes_something_else_never_serves() {
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said["job"]["state"], "failed", "{said}");
-    assert_eq!(said["job"]["error"]["name"], "org.inferd1.Error.GoldenMismatch", "{said}");
+    assert_eq!(said["job"]["error"]["name"], "GoldenMismatch", "{said}");
     let message = said["job"]["error"]["message"].as_str().unwrap();
     assert!(message.contains("golden/empty.jpg") && message.contains("differs by"), "{message}");
 
@@ -100,6 +101,59 @@ fn a_rollback_goes_back_under_load_and_what_serves_cannot_be_removed() {
         (&belt[0].outcome["version"], &belt[belt.len() - 1].outcome["version"]),
         (&"1.0.0".into(), &"1.0.0".into())
     );
+}
+
+#[test]
+fn a_pipeline_that_comes_up_during_a_swap_serves_the_new_version() {
+    let mut rig = Rig::new().unwrap();
+    let hold = Hold::on(&mut rig).unwrap();
+    let recording = fixtures::recording_of("belt-inspect");
+    let pipeline = |name| pipeline_config(name, "belt-inspect", &recording, "at_end = \"loop\"");
+    let late = pipeline("late").replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1);
+    rig.configure(&format!("{}{late}", pipeline("belt"))).unwrap();
+    rig.launch().unwrap();
+    for version in ["1.0.0", "1.1.0"] {
+        rig.install(&fixtures::model("belt-inspect", version)).unwrap();
+    }
+    rig.wait_for_state("belt", "running").unwrap();
+    let swap = |version: &str| {
+        rig.ctl(&["activate", "belt-inspect", version, "--no-wait"]).unwrap();
+        rig.wait_for("the swap to begin", |rig| Ok(job(rig)?["step"] == "starting")).unwrap();
+    };
+    let is_over = |version: &str| {
+        hold.release().unwrap();
+        rig.wait_for("the swap to end", |rig| Ok(job(rig)?["state"] != "running")).unwrap();
+        assert_eq!(job(&rig).unwrap()["state"], "succeeded");
+        for pipeline in ["belt", "late"] {
+            let serves = |rig: &Rig| {
+                let found = rig.pipeline(pipeline)?;
+                Ok(found["state"] == "running" && found["version"] == version)
+            };
+            rig.wait_for(&format!("{pipeline} to serve {version}"), serves).unwrap();
+        }
+    };
+
+    // The swap first, then the pipeline.
+    hold.hold().unwrap();
+    swap("1.1.0");
+    rig.ctl(&["start", "late"]).unwrap();
+    assert_eq!(rig.pipeline("late").unwrap()["state"], "waiting");
+    is_over("1.1.0");
+
+    // The pipeline first: it has read which version is active before the swap begins.
+    rig.ctl(&["stop", "late"]).unwrap();
+    hold.hold().unwrap();
+    rig.ctl(&["start", "late"]).unwrap();
+    rig.wait_for("its runner", |rig| Ok(processes::children(rig.pid())?.len() == 2)).unwrap();
+    swap("1.0.0");
+    is_over("1.0.0");
+    rig.wait_for("old runners to end", |rig| Ok(processes::children(rig.pid())?.len() == 2)).unwrap();
+}
+
+/// The newest job.
+fn job(rig: &Rig) -> anyhow::Result<serde_json::Value> {
+    let jobs = rig.ctl_json(&["status"])?["jobs"].clone();
+    Ok(jobs.as_array().and_then(|jobs| jobs.last()).cloned().unwrap_or_default())
 }
 
 /// Three pipelines under way on 1.0.0, 1.1.0 installed beside it, the collector attached before the first window. The

@@ -28,15 +28,17 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options { config_file: arguments.config, bus: arguments.user.then_some(BusChoice::Session) };
-    let config = match app::load_config(&options) {
-        Ok(_) if arguments.check => return ExitCode::SUCCESS,
-        Ok(config) => config,
-        Err(problems) => {
-            log::to_person(&problems);
-            return ExitCode::FAILURE;
-        }
+    if arguments.check {
+        return app::load_config(&options).map_or_else(|problems| refuse(&problems), |_| ExitCode::SUCCESS);
+    }
+    let (config, absent) = match app::load_config_for_start(&options) {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(&problems),
     };
     log::start();
+    for problem in absent {
+        tracing::warn!(%problem, "this is configured and not there; it is used once it is");
+    }
     // One thread: what waits for the outside is little, and the data path has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
@@ -52,4 +54,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn refuse(problems: &str) -> ExitCode {
+    log::to_person(problems);
+    ExitCode::FAILURE
 }

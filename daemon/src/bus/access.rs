@@ -14,8 +14,8 @@ use super::path;
 use crate::control::command::{Command, Done, Origin};
 use crate::control::{Handle, State};
 
-/// How long an answer waits for its job to become an object. Only ever reached when the bus itself has stalled.
-const JOB_SHOWN_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer waits for what it is about to be shown. Only ever reached when the bus itself has stalled.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,20 +45,24 @@ impl Access {
         self.authority.permit(connection, call, action).await
     }
 
-    /// Carries out what is done at once.
+    /// Carries out what is no job.
     pub(super) async fn run(&self, command: Command) -> Result<(), Refused> {
         self.handle.run(command).await?;
+        let (newest, mut served) = (self.handle.state(), self.served.clone());
+        // Whoever reads a property after the answer reads what came of the call. It holds even if waiting is in vain.
+        let shown = served.wait_for(|shown| Arc::ptr_eq(shown, &newest.borrow()));
+        let _ = timeout(SHOWN_WITHIN, shown).await;
         Ok(())
     }
 
     /// Begins a job; gives its object, or `/` where there was nothing to do.
     pub(super) async fn begin(&self, command: Command) -> Result<OwnedObjectPath, Refused> {
         match self.handle.run(command).await? {
-            Done::Now => Ok(ObjectPath::from_static_str_unchecked("/").into()),
+            Done::Now | Done::Draining => Ok(ObjectPath::from_static_str_unchecked("/").into()),
             Done::Job(number) => {
                 let mut served = self.served.clone();
                 // The path is right even if waiting is in vain, so the caller gets it either way.
-                let _ = timeout(JOB_SHOWN_WITHIN, served.wait_for(|state| state.jobs.contains_key(&number))).await;
+                let _ = timeout(SHOWN_WITHIN, served.wait_for(|state| state.jobs.contains_key(&number))).await;
                 Ok(path::of_job(number))
             }
         }

@@ -3,6 +3,7 @@
 use zbus::message::{Header, Message};
 use zbus::names::ErrorName;
 
+use super::text::text;
 use crate::control::ControlError;
 
 /// What error names begin with; the rest is [`ControlError::name`] or one of [`NOT_AUTHORIZED`].
@@ -19,7 +20,7 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn not_authorized(sentence: impl Into<String>) -> Self {
-        Self { name: name_on_bus(NOT_AUTHORIZED), sentence: sentence.into() }
+        Self { name: name_on_bus(NOT_AUTHORIZED), sentence: text(sentence.into()) }
     }
 
     pub(super) fn invalid_argument(sentence: impl Into<String>) -> Self {
@@ -34,7 +35,7 @@ pub(super) fn name_on_bus(last_part: &str) -> String {
 
 impl From<ControlError> for Refused {
     fn from(error: ControlError) -> Self {
-        Self { name: name_on_bus(error.name()), sentence: error.to_string() }
+        Self { name: name_on_bus(error.name()), sentence: text(error.to_string()) }
     }
 }
 

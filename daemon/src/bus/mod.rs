@@ -5,7 +5,9 @@
 //! - Every object is served before the name is requested: who finds the name finds the objects.
 //! - Methods take `&self`, hand a command over and await the answer. No object is ever locked for writing, so a caller
 //!   that takes long (a password prompt) holds up nobody else.
-//! - A method that answers with a job answers once that job is an object.
+//! - A method that answers with a job answers once that job is an object; every other one once what it changed is shown.
+//! - No text leaves unchecked ([`text`]): models and runners have a say in some, and one with a NUL would cost us the
+//!   connection.
 //! - At most [`control::QUEUE_CAPACITY`](crate::control::QUEUE_CAPACITY) commands wait; one more is answered `Busy`.
 //!   At most [`authority::CHECKS_AT_ONCE`] callers wait for polkit; one more is answered `Busy`. Root waits for neither
 //!   of the others: it is let through before polkit is asked.
@@ -17,6 +19,7 @@ mod follow;
 mod objects;
 mod options;
 pub mod path;
+mod text;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +28,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use zbus::fdo::{DBusProxy, RequestNameFlags};
 use zbus::names::WellKnownName;
 use zbus::{Connection, connection};
@@ -137,13 +140,13 @@ impl Bus {
         Ok(())
     }
 
-    /// Gives the name up and hangs up. Calls that are being answered are cut off.
-    pub async fn close(&self) {
+    /// Gives the name up and hangs up, until then at the latest. Calls that are being answered are cut off.
+    pub async fn close(&self, until: Instant) {
         let Some(served) = &self.0 else { return };
         served.follower.abort();
-        // Best effort, as the bus may be gone: hanging up gives up the name as well.
-        let _ = timeout(ANSWER_WITHIN, served.connection.release_name(NAME)).await;
-        let _ = served.connection.clone().close().await;
+        // Best effort, as the bus may be gone or stall: the end of the process hangs up, and that gives up the name as well.
+        let _ = timeout_at(until, served.connection.release_name(NAME)).await;
+        let _ = timeout_at(until, served.connection.clone().close()).await;
     }
 }
 

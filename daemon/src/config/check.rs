@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::problem::Severity;
 use super::{Config, Destination, Models, Pipeline, Runner, Sampling, Service, Source, Spool, Upload};
 
 const MIB: u64 = 1 << 20;
@@ -23,6 +24,8 @@ const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// A value that breaks a rule.
 #[derive(Debug)]
 pub(super) struct Finding {
+    /// How bad it is.
+    pub(super) severity: Severity,
     /// The dotted key.
     pub(super) key: String,
     /// What was found and what is expected.
@@ -47,7 +50,12 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Finding { key: key.into(), message: message.into() });
+        self.0.push(Finding { severity: Severity::Wrong, key: key.into(), message: message.into() });
+    }
+
+    /// What the key names is not there now.
+    fn absent(&mut self, key: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Finding { severity: Severity::Absent, key: key.into(), message: message.into() });
     }
 
     /// Not a number lies in no range.
@@ -149,7 +157,7 @@ fn check_upload_folder(upload: &Upload, found: &mut Findings) {
     match fs::metadata(folder) {
         Ok(meta) if meta.is_dir() => {}
         Ok(_) => found.add("upload.directory", format!("is {}, which is no folder", folder.display())),
-        Err(error) => found.add("upload.directory", cannot_use(folder, "an existing folder", &error)),
+        Err(error) => found.absent("upload.directory", cannot_use(folder, "an existing folder", &error)),
     }
 }
 
@@ -178,10 +186,10 @@ fn check_token_file(file: &Path, found: &mut Findings) {
         }
         Ok(_) => {
             if let Err(error) = fs::File::open(file) {
-                found.add("upload.token_file", cannot_use(file, "a readable file", &error));
+                found.absent("upload.token_file", cannot_use(file, "a readable file", &error));
             }
         }
-        Err(error) => found.add("upload.token_file", cannot_use(file, "a readable file", &error)),
+        Err(error) => found.absent("upload.token_file", cannot_use(file, "a readable file", &error)),
     }
 }
 

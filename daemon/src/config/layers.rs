@@ -4,6 +4,7 @@
 //! layer wins key by key.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use toml::{Table, Value};
 
-use super::problem::{ConfigProblem, Place};
+use super::problem::{ConfigProblem, Place, Severity};
 
 /// What the names of environment variables that override a key begin with. Two underscores separate the parts.
 const PREFIX: &str = "INFERD__";
@@ -48,7 +49,7 @@ impl Layers {
     /// What cannot be read and what is not TOML, in every file.
     pub(super) fn read(
         file: &Path,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Vec<ConfigProblem>> {
         let mut layers = Vec::new();
         let mut problems = Vec::new();
@@ -84,7 +85,12 @@ impl Layers {
                 let merged = builder.build().and_then(config::Config::try_deserialize);
                 merged.map_err(|error| error.to_string())
             })
-            .map_err(|message| ConfigProblem { place: Place::Merged, key: String::new(), message })
+            .map_err(|message| ConfigProblem {
+                severity: Severity::Wrong,
+                place: Place::Merged,
+                key: String::new(),
+                message,
+            })
     }
 
     /// Where the value of `key` comes from; where nothing sets it, the innermost table on the way to it.
@@ -157,6 +163,7 @@ fn read_file(path: PathBuf) -> Result<Layer, ConfigProblem> {
         _ => whole(&path, format!("cannot be read: {error}")),
     })?;
     let table = inferd_core::text::parse::<Table>(&text).map_err(|problem| ConfigProblem {
+        severity: Severity::Wrong,
         place: Place::File { path: path.clone(), line: problem.line },
         key: problem.key,
         message: format!("is not TOML: {}", problem.message.replace('\n', ", ")),
@@ -166,19 +173,27 @@ fn read_file(path: PathBuf) -> Result<Layer, ConfigProblem> {
 
 /// A problem with a file or folder as a whole.
 fn whole(path: &Path, message: String) -> ConfigProblem {
-    ConfigProblem { place: Place::File { path: path.to_owned(), line: None }, key: String::new(), message }
+    let place = Place::File { path: path.to_owned(), line: None };
+    ConfigProblem { severity: Severity::Wrong, place, key: String::new(), message }
 }
 
 fn environment_layer(
     files: &[Layer],
-    environment: impl Iterator<Item = (String, String)>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Layer, Vec<ConfigProblem>> {
-    let mut ours: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut ours: Vec<_> = environment.filter(|(name, _)| is_ours(name)).collect();
     ours.sort();
     let mut layer = Layer { origin: Origin::Environment(BTreeMap::new()), table: Table::new() };
     let mut variables = BTreeMap::new();
     let mut problems = Vec::new();
-    for (name, text) in ours {
+    for variable in ours {
+        let (name, text) = match in_utf8(variable) {
+            Ok(variable) => variable,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
         let parts = key_parts(files, &name);
         let key = parts.join(".");
         if insert(&mut layer.table, &parts, scalar(&text)) {
@@ -186,11 +201,26 @@ fn environment_layer(
         } else {
             let message =
                 format!("does not fit beside the other {PREFIX}… variables; {PREFIX}SECTION__KEY is expected");
-            problems.push(ConfigProblem { place: Place::Variable(name), key, message });
+            problems.push(ConfigProblem { severity: Severity::Wrong, place: Place::Variable(name), key, message });
         }
     }
     layer.origin = Origin::Environment(variables);
     if problems.is_empty() { Ok(layer) } else { Err(problems) }
+}
+
+fn is_ours(name: &OsString) -> bool {
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+}
+
+fn in_utf8((name, text): (OsString, OsString)) -> Result<(String, String), ConfigProblem> {
+    match (name.into_string(), text.into_string()) {
+        (Ok(name), Ok(text)) => Ok((name, text)),
+        (name, _) => {
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            let message = "is not UTF-8 text".to_owned();
+            Err(ConfigProblem { severity: Severity::Wrong, place: Place::Variable(name), key: String::new(), message })
+        }
+    }
 }
 
 /// The key that a variable means. A pipeline's name may hold `-`, which a variable's cannot: a pipeline in the files whose

@@ -4,44 +4,61 @@
 //! - What is returned is whole and holds to every range documented on the fields; or every problem found is returned.
 //! - A problem is reported once: what follows from one that is reported already is left out.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
+use super::Config;
+use super::check::{self, Finding};
 use super::layers::{Layers, value_at};
-use super::problem::{ConfigProblem, explain};
-use super::{Config, check};
+use super::problem::{ConfigProblem, Severity, explain};
 
 /// Problems of type after which no more are looked for.
 const MAX_PROBLEMS: usize = 64;
 
 /// Reads the base file, `conf.d/*.toml` beside it and the environment, later ones winning key by key, and checks the
-/// whole. `environment` is usually [`std::env::vars`]; a variable `INFERD__SECTION__KEY` sets `section.key`.
+/// whole. `environment` is usually [`std::env::vars_os`]; a variable `INFERD__SECTION__KEY` sets `section.key`.
 ///
 /// # Errors
 /// Everything found wrong, each problem with its file and line or its variable.
-pub fn load(file: &Path, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Vec<ConfigProblem>> {
+pub fn load(
+    file: &Path,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Config, Vec<ConfigProblem>> {
+    let (config, problems) = load_for_start(file, environment)?;
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Like [`load()`], for a start: what is [`Severity::Absent`] is no error and comes with the configuration.
+///
+/// # Errors
+/// Everything found, where something is [`Severity::Wrong`].
+pub fn load_for_start(
+    file: &Path,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Config, Vec<ConfigProblem>), Vec<ConfigProblem>> {
     let layers = Layers::read(file, environment)?;
     let merged = layers.merge().map_err(|problem| vec![problem])?;
     let (config, mut problems) = Typing::new(&layers, merged).run();
     if let Some(config) = &config {
         let sections: Vec<String> = problems.iter().map(|problem| section(&problem.key)).collect();
-        for finding in check::check(config) {
+        for Finding { severity, key, message } in check::check(config) {
             // A section with a key of the wrong type was checked without that key: what is found there may be wrong.
-            if !sections.contains(&section(&finding.key)) {
-                problems.push(problem(&layers, finding.key, finding.message));
+            if !sections.contains(&section(&key)) {
+                problems.push(ConfigProblem { severity, place: layers.place_of(&key), key, message });
             }
         }
     }
     match config {
-        Some(config) if problems.is_empty() => Ok(config),
+        Some(config) if problems.iter().all(|problem| problem.severity == Severity::Absent) => Ok((config, problems)),
         Some(_) | None => Err(problems),
     }
 }
 
 fn problem(layers: &Layers, key: String, message: String) -> ConfigProblem {
-    ConfigProblem { place: layers.place_of(&key), key, message }
+    ConfigProblem { severity: Severity::Wrong, place: layers.place_of(&key), key, message }
 }
 
 /// `upload.url` belongs to `upload`, `pipelines.belt.source.fps` to `pipelines.belt`.

@@ -1,6 +1,6 @@
 //! The configuration as the rooms receive it: one struct a room, every value checked, every default and unit here.
 //!
-//! [`load()`] is the way in: `layers` reads files and environment, the config crate merges them, serde types them, `check`
+//! [`load()`] is the way in, [`load_for_start`] that of a start: `layers` reads files and environment, the config crate merges them, serde types them, `check`
 //! holds every value against what is documented on the fields. [`watch()`] says when to load again.
 //!
 //! Keys are `snake_case` in TOML; `INFERD__SECTION__KEY` in the environment overrides. `config/inferd.toml` lists every key
@@ -21,9 +21,9 @@ use std::time::Duration;
 use inferd_core::Name;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use load::load;
+pub use load::{load, load_for_start};
 pub use pipeline::{AtEnd, Pace, Pipeline, Recording, Sampling, Source, Strategy};
-pub use problem::{ConfigProblem, Place, describe};
+pub use problem::{ConfigProblem, Place, Severity, describe};
 pub use watch::{WatchError, watch};
 
 /// Everything.

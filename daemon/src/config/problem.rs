@@ -8,12 +8,23 @@ use toml::Value;
 /// One thing wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigProblem {
+    /// How bad it is.
+    pub severity: Severity,
     /// Where it stands.
     pub place: Place,
     /// The key, dotted (`pipelines.belt.source.fps`); empty where a file as a whole is meant.
     pub key: String,
     /// What was found and what is expected.
     pub message: String,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It has to be mended.
+    Wrong,
+    /// What is named is not there now, and may be later: a share that is not mounted yet. No reason not to start.
+    Absent,
 }
 
 /// Where a value of the configuration comes from.

@@ -37,7 +37,10 @@ pub struct WatchError {
 /// # Errors
 /// [`WatchError`] where the file's folder is absent or the kernel has no watches left.
 pub fn watch(file: &Path) -> Result<mpsc::Receiver<()>, WatchError> {
-    let folder = folder_of(file);
+    // Events come with absolute paths, and are compared with ours.
+    let absolute = std::path::absolute(file);
+    let file = absolute.map_err(|error| WatchError { path: file.to_owned(), source: notify::Error::io(error) })?;
+    let folder = file.parent().unwrap_or(&file).to_owned();
     let failed = |source| WatchError { path: folder.clone(), source };
     let (touched, touches) = mpsc::channel(1);
     let drop_ins = folder.join(DROP_IN_FOLDER);
@@ -54,14 +57,6 @@ pub fn watch(file: &Path) -> Result<mpsc::Receiver<()>, WatchError> {
     let (changed, changes) = mpsc::channel(1);
     tokio::spawn(Telling { watcher, drop_ins, touches, changed }.run());
     Ok(changes)
-}
-
-/// The folder of a file; the current one for a bare name.
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        Some(_) | None => PathBuf::from("."),
-    }
 }
 
 /// Which events are changes of the configuration.

@@ -55,7 +55,8 @@ pub enum Command {
     },
     /// Start a pipeline that is stopped, finished or failed.
     StartPipeline(Name),
-    /// Stop a pipeline: its windows are served to the end first.
+    /// Stop a pipeline: its windows are served to the end first. Answered with [`Done::Now`] when it has stopped, with
+    /// [`Done::Draining`] where that takes longer than a caller should wait for.
     StopPipeline(Name),
     /// Keep the next `count` windows of a pipeline as samples, whatever the model says.
     Capture {
@@ -79,6 +80,8 @@ pub enum Command {
 pub enum Done {
     /// It is done.
     Now,
+    /// It has begun and takes longer than a caller should wait for: a pipeline that still serves what it has.
+    Draining,
     /// It goes on as this job, see [`State::jobs`](super::State::jobs).
     Job(u32),
 }
@@ -125,6 +128,9 @@ pub enum ControlError {
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// A part of inferd failed that must not; the log says more.
+    #[error("{0}")]
+    Internal(String),
     /// The service is about to end.
     #[error("inferd is stopping")]
     Stopping,
@@ -146,6 +152,7 @@ impl ControlError {
             Self::NoSpace(_) => "NoSpace",
             Self::Io(_) => "Io",
             Self::Cancelled => "Cancelled",
+            Self::Internal(_) => "Internal",
             Self::Stopping => "Stopping",
         }
     }

@@ -1,19 +1,22 @@
-//! Bringing a pipeline up: its version, its source, a proven runner, its thread. Blocks; called where that is allowed.
+//! Bringing a pipeline up: its version, its source, a proven runner. Blocks; called where that is allowed. The owner starts
+//! the thread, if what was launched is still what is wanted.
 
 use std::sync::Arc;
 
 use inferd_core::Name;
+use inferd_core::manifest::{Manifest, Task};
 use inferd_core::wire::Limits;
 use tokio::sync::Notify;
 
 use crate::capture::{self, Player};
 use crate::config;
-use crate::engine::{self, RunnerSettings};
+use crate::engine::{self, RunnerSettings, StartError};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::metrics::Metrics;
-use crate::model::store::{Loaded, LoadedVersion, Store};
-use crate::pipeline::{self, Handle, Parts};
+use crate::model::bundle::BundleError;
+use crate::model::store::{Loaded, LoadedVersion, Store, StoreError};
+use crate::pipeline::Parts;
 use crate::publish::Publisher;
 use crate::spool::Spool;
 
@@ -43,21 +46,23 @@ pub(super) enum NotLaunched {
     Failed(String),
 }
 
-/// Launches a pipeline with its model's active version.
+/// Makes all that a pipeline is started with, for its model's active version.
 pub(super) fn launch(
     deps: &Deps,
     runner: &config::Runner,
     name: &Name,
     config: &config::Pipeline,
-) -> Result<Handle, NotLaunched> {
+) -> Result<Box<Parts>, NotLaunched> {
     let Loaded { version, golden } = active_version(&deps.store, &config.model)?;
     let config::Source::Recording(recording) = &config.source;
     let player = capture::open(recording).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
     check_fit(&player, &version)?;
+    check_threshold(config.threshold, &version.manifest)
+        .map_err(|problem| NotLaunched::Failed(format!("{}: {problem}", version.id)))?;
     let settings = settings(runner).map_err(NotLaunched::Failed)?;
     let proven = engine::prove(&settings, version, &golden, |_| {});
-    let runner = proven.map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
-    let parts = Parts {
+    let runner = proven.map_err(|error| not_proven(&error))?;
+    Ok(Box::new(Parts {
         name: name.clone(),
         config: config.clone(),
         player,
@@ -68,8 +73,36 @@ pub(super) fn launch(
         spool: deps.spool.clone(),
         publisher: deps.publisher.clone(),
         changed: Arc::clone(&deps.changed),
-    };
-    pipeline::start(parts).map_err(|error| NotLaunched::Failed(with_causes(&error)))
+    }))
+}
+
+/// What this machine cannot do now it may do later; what the version cannot do, it will not.
+fn not_proven(error: &StartError) -> NotLaunched {
+    let text = with_causes(error);
+    match error {
+        StartError::Golden(_) | StartError::Refused(_) => NotLaunched::Failed(text),
+        StartError::Spawn { .. } | StartError::Failed { .. } => NotLaunched::Waiting(text),
+    }
+}
+
+fn not_loaded(error: &StoreError) -> NotLaunched {
+    let text = with_causes(error);
+    match error {
+        StoreError::Io(_) | StoreError::Bundle(BundleError::Io(_)) => NotLaunched::Waiting(text),
+        _ => NotLaunched::Failed(text),
+    }
+}
+
+/// A pipeline's own threshold lies where scores of the version's task do, as the manifest's must.
+pub(super) fn check_threshold(threshold: Option<f32>, manifest: &Manifest) -> Result<(), String> {
+    let task = &manifest.output.task;
+    let share = matches!(task, Task::Classification { .. } | Task::Detection(_));
+    match threshold {
+        Some(threshold) if share && !(0.0..=1.0).contains(&threshold) => {
+            Err(format!("the pipeline's `threshold` is {threshold}; 0 to 1 is expected for {}", task.word()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn active_version(store: &Store, model: &Name) -> Result<Loaded, NotLaunched> {
@@ -81,7 +114,7 @@ fn active_version(store: &Store, model: &Name) -> Result<Loaded, NotLaunched> {
         };
         return Err(NotLaunched::Waiting(step));
     };
-    store.load(model, &active).map_err(|error| NotLaunched::Failed(with_causes(&error)))
+    store.load(model, &active).map_err(|error| not_loaded(&error))
 }
 
 fn check_fit(player: &Player, version: &LoadedVersion) -> Result<(), NotLaunched> {
@@ -101,4 +134,50 @@ pub(super) fn settings(runner: &config::Runner) -> Result<RunnerSettings, String
         start_timeout: runner.start_timeout(),
         deadline: runner.deadline(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(output: &str) -> Manifest {
+        let text = format!(
+            "format = 1\nname = \"m\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\nartifact = {{ file = \"model.onnx\" }}\n\
+             input = {{ kind = \"tensor\", shape = [1, 4] }}\noutput = {{ {output} }}\n"
+        );
+        Manifest::parse(&text, &mut |_| Err(String::new())).unwrap()
+    }
+
+    #[test]
+    fn a_threshold_lies_where_the_scores_of_its_task_do() {
+        let classes = manifest("task = \"classification\", labels = [\"a\", \"b\"], activation = \"softmax\"");
+        let anomaly = manifest("task = \"anomaly\"");
+        for (manifest, threshold, fits) in [
+            (&classes, None, true),
+            (&classes, Some(0.0), true),
+            (&classes, Some(1.0), true),
+            (&classes, Some(7.0), false),
+            (&classes, Some(-0.1), false),
+            (&anomaly, Some(7.0), true),
+        ] {
+            assert_eq!(check_threshold(threshold, manifest).is_ok(), fits, "{threshold:?}");
+        }
+        let said = check_threshold(Some(7.0), &classes).unwrap_err();
+        assert_eq!(said, "the pipeline's `threshold` is 7; 0 to 1 is expected for classification");
+    }
+
+    #[test]
+    fn only_what_can_pass_is_tried_again() {
+        let failed = StartError::Failed { model: "m".into(), source: crate::engine::LinkError::Closed };
+        for (error, again) in [
+            (StartError::Golden("differs".into()), false),
+            (StartError::Refused("no such operator".into()), false),
+            (StartError::Spawn { program: "/p".into(), source: std::io::Error::other("no memory") }, true),
+            (failed, true),
+        ] {
+            assert_eq!(matches!(not_proven(&error), NotLaunched::Waiting(_)), again, "{error}");
+        }
+        let no_model = StoreError::NoModel("m".parse().unwrap());
+        assert!(matches!(not_loaded(&no_model), NotLaunched::Failed(_)));
+    }
 }

@@ -8,6 +8,7 @@ pub mod command;
 mod jobs;
 mod launch;
 mod owner;
+mod pulse;
 pub mod state;
 mod swap;
 
@@ -17,7 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use command::{Command, ControlError, Reply};
 pub use launch::Deps;
-pub use owner::{Dropped, Links, Owner};
+pub use owner::{Links, Owner, ReadConfig};
+pub use pulse::{Beat, Pulse, pulse};
 pub use state::State;
 
 /// Commands that may wait for the owner; one more is answered [`ControlError::Busy`].

@@ -1,12 +1,21 @@
 //! The owner of pipelines, models and jobs: one task, so that no two changes meet.
+//!
+//! Invariants:
+//! - The task never waits for a disk, a runner or a thread: what does is done by [`Owner::background`] and comes back as an
+//!   [`Event`], also where it panics.
+//! - An answer leaves after the state that it is about has been published.
+//! - While a model is swapped none of its pipelines is brought up; after it, all of them serve the active version.
 
 mod act;
+mod configure;
+mod pipelines;
+mod rollout;
+mod shown;
 mod supervised;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use inferd_core::Name;
@@ -17,62 +26,99 @@ use super::Handle;
 use super::command::{Command, ControlError, Done, Reply};
 use super::jobs::Jobs;
 use super::launch::{Deps, NotLaunched};
-use super::state::{self, State};
-use super::swap::Swap;
+use super::pulse::Beat;
+use super::state::State;
 use crate::config::Config;
+use crate::model::incoming::{Incoming, Offer};
 use crate::model::rollout::Step;
 use crate::model::store::Installed;
+use crate::pipeline::Parts;
 use crate::upload;
+use configure::Reading;
+use pipelines::Stop;
+use rollout::{AtHand, HeldSwap};
 use supervised::Supervised;
 
 /// How often figures are published and waiting pipelines are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Events from blocking threads that may wait for the owner; a thread with one more waits.
+/// Events from other threads that may wait for the owner; one more waits where it comes from.
 const EVENTS: usize = 64;
 
 /// Time that abandoned pipelines have to kill their runners.
-const ABANDONED: Duration = Duration::from_millis(500);
+const ABANDONED: Duration = Duration::from_millis(400);
 
-/// The most samples that the state lists.
-const LISTED_SAMPLES: usize = 1000;
-
-/// What came of work on a blocking thread.
-pub(super) enum Event {
-    Launched(Name, Result<crate::pipeline::Handle, NotLaunched>),
-    Installed { job: u32, activate: bool, incoming: Option<PathBuf>, result: Result<Installed, ControlError> },
-    Step { job: u32, step: Step },
-    Swapped { job: u32, model: Name, version: Version, incoming: Option<PathBuf>, result: Result<(), ControlError> },
-    Removed { model: Name, reply: oneshot::Sender<Reply>, result: Result<(), ControlError> },
+/// What came of work on another thread.
+enum Event {
+    Launched(Name, Result<Box<Parts>, NotLaunched>),
+    /// A pipeline's thread has been waited for.
+    Ended(Name),
+    Installed {
+        job: u32,
+        activate: bool,
+        result: Result<Installed, ControlError>,
+    },
+    Step {
+        job: u32,
+        step: Step,
+        percent: u8,
+    },
+    Swapped {
+        job: u32,
+        model: Name,
+        version: Version,
+        result: Result<(), ControlError>,
+    },
+    Removed {
+        model: Name,
+        reply: oneshot::Sender<Reply>,
+        result: Result<(), ControlError>,
+    },
+    /// An incoming bundle's file has been removed or set aside.
+    ClearedAway,
+    ConfigRead(Box<Result<Config, String>>),
+    /// Work that has nothing to tell but to whoever asked.
+    Done {
+        reply: oneshot::Sender<Reply>,
+        result: Result<(), ControlError>,
+    },
 }
 
-/// A bundle that was dropped in, to be installed; told with [`Owner::incoming_done`] how that went.
-#[derive(Debug)]
-pub struct Dropped {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// The bundle.
-    pub bundle: File,
-}
+/// Reads the configuration as the service would at its start, on a thread that may wait. An error is a text for people.
+pub type ReadConfig = Arc<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// The owner task.
 pub struct Owner {
     deps: Deps,
     config: Config,
+    /// What the service was started with: sections that take effect at a start are compared with it.
+    started: Config,
     uploads: upload::Handle,
     pipelines: BTreeMap<Name, Supervised>,
+    /// Who waits for a pipeline to stop.
+    stops: Vec<Stop>,
     jobs: Jobs,
     /// Models that a job is changing.
     busy: BTreeSet<Name>,
+    /// Installs that run.
+    installing: usize,
+    /// The incoming bundle that is being installed or activated.
+    at_hand: Option<AtHand>,
+    /// Its swap, while another job changes its model.
+    held: Option<HeldSwap>,
     commands: mpsc::Receiver<(Command, oneshot::Sender<Reply>)>,
     events: mpsc::Receiver<Event>,
     event_sender: mpsc::Sender<Event>,
+    /// Answers that leave with the next state.
+    answers: Vec<(oneshot::Sender<Reply>, Reply)>,
     state: watch::Sender<Arc<State>>,
+    beat: Beat,
     metrics_address: String,
     config_error: String,
-    /// Told how an incoming bundle went.
-    incoming: mpsc::Sender<(PathBuf, Result<(), String>)>,
-    reload: mpsc::Sender<oneshot::Sender<Result<Config, String>>>,
+    reading: Reading,
+    incoming: Option<Arc<Incoming>>,
+    read_config: ReadConfig,
+    ready: Arc<AtomicBool>,
 }
 
 /// What the owner is connected to.
@@ -82,9 +128,13 @@ pub struct Links {
     /// Uploads.
     pub uploads: upload::Handle,
     /// Told how an incoming bundle went.
-    pub incoming: mpsc::Sender<(PathBuf, Result<(), String>)>,
-    /// Asked to read the configuration again.
-    pub reload: mpsc::Sender<oneshot::Sender<Result<Config, String>>>,
+    pub incoming: Option<Arc<Incoming>>,
+    /// Reads the configuration.
+    pub read_config: ReadConfig,
+    /// Set once the service manager was told that the service is ready: only then reloads are told to it.
+    pub ready: Arc<AtomicBool>,
+    /// Goes on as long as the owner does.
+    pub beat: Beat,
 }
 
 impl Owner {
@@ -95,29 +145,35 @@ impl Owner {
         let (event_sender, events) = mpsc::channel(EVENTS);
         let owner = Self {
             deps,
+            started: config.clone(),
             config,
             uploads: links.uploads,
             pipelines: BTreeMap::new(),
+            stops: Vec::new(),
             jobs: Jobs::default(),
             busy: BTreeSet::new(),
+            installing: 0,
+            at_hand: None,
+            held: None,
             commands,
             events,
             event_sender,
+            answers: Vec::new(),
             state,
+            beat: links.beat,
             metrics_address: links.metrics_address,
             config_error: String::new(),
+            reading: Reading::default(),
             incoming: links.incoming,
-            reload: links.reload,
+            read_config: links.read_config,
+            ready: links.ready,
         };
         (owner, handle)
     }
 
-    /// Runs until `stop` is told, then drains: pipelines serve what was begun. Gives the uploads back, to be ended last.
-    pub async fn run(
-        mut self,
-        mut dropped: mpsc::Receiver<Dropped>,
-        stop: oneshot::Receiver<Duration>,
-    ) -> upload::Handle {
+    /// Runs until `stop` is told, then drains: pipelines serve what was begun for as long as it says. Gives the uploads back,
+    /// to be ended later.
+    pub async fn run(mut self, mut offers: mpsc::Receiver<Offer>, stop: oneshot::Receiver<Duration>) -> upload::Handle {
         self.adopt_pipelines();
         let changed = Arc::clone(&self.deps.changed);
         let mut tick = tokio::time::interval(TICK);
@@ -126,155 +182,60 @@ impl Owner {
         let patience = loop {
             tokio::select! {
                 patience = &mut stop => break patience.unwrap_or(TICK),
-                Some((command, reply)) = self.commands.recv() => self.command(command, reply).await,
-                Some(event) = self.events.recv() => self.event(event).await,
-                Some(bundle) = dropped.recv() => self.install_dropped(bundle),
+                Some((command, reply)) = self.commands.recv() => self.command(command, reply),
+                Some(event) = self.events.recv() => self.event(event),
+                Some(offer) = offers.recv(), if self.takes_incoming() => self.install_incoming(offer),
                 () = changed.notified() => {}
                 _ = tick.tick() => {}
             }
             self.look_after_pipelines();
             self.publish();
+            self.send_answers();
+            self.beat.go_on();
         };
         self.drain(patience).await;
         self.uploads
     }
 
-    async fn event(&mut self, event: Event) {
+    fn event(&mut self, event: Event) {
         match event {
             Event::Launched(name, result) => self.launched(&name, result),
-            Event::Step { job, step } => self.jobs.step(job, step),
-            Event::Installed { job, activate, incoming, result } => {
-                self.deps.metrics.installed(result.is_ok());
-                self.installed(job, activate, incoming, result).await;
-            }
-            Event::Swapped { job, model, version, incoming, result } => {
-                self.deps.metrics.swapped(&model, result.is_ok());
-                self.busy.remove(&model);
-                if result.is_ok() {
-                    tracing::info!(%model, %version, "version is active");
-                    self.retry_pipelines_of(&model);
-                }
-                let told = result.clone().map_err(|error| error.to_string());
-                self.incoming_done(incoming, told).await;
-                self.jobs.end(job, result);
-            }
-            Event::Removed { model, reply, result } => {
-                if !self.deps.store.list().iter().any(|entry| entry.name == model) {
-                    self.deps.metrics.forget_model(&model);
-                }
-                answer(reply, result.map(|()| Done::Now));
-            }
+            Event::Ended(name) => self.ended(&name),
+            Event::Step { job, step, percent } => self.jobs.step(job, step, percent),
+            Event::Installed { job, activate, result } => self.installed(job, activate, result),
+            Event::Swapped { job, model, version, result } => self.swapped(job, &model, &version, result),
+            Event::Removed { model, reply, result } => self.removed(&model, reply, result),
+            Event::ClearedAway => self.at_hand = None,
+            Event::ConfigRead(read) => self.config_read(*read),
+            Event::Done { reply, result } => self.answer(reply, result.map(|()| Done::Now)),
         }
     }
 
-    /// A swap needs a version on disk; an install may be followed by one.
-    async fn installed(
-        &mut self,
-        job: u32,
-        activate: bool,
-        incoming: Option<PathBuf>,
-        result: Result<Installed, ControlError>,
+    /// Does work that waits where that is allowed; what comes of it, a panic too, comes back as an event.
+    fn background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        event: impl FnOnce(Result<T, String>) -> Event + Send + 'static,
     ) {
-        let installed = match result {
-            Ok(installed) => installed,
-            Err(error) => {
-                self.incoming_done(incoming, Err(error.to_string())).await;
-                return self.jobs.end(job, Err(error));
-            }
-        };
-        tracing::info!(model = %installed.id, bytes = installed.bytes, already = installed.already, "version is installed");
-        self.jobs.rename(job, format!("install {} {}", installed.id.name, installed.id.version));
-        if activate || installed.first {
-            self.swap(job, installed.id.name, installed.id.version, incoming);
-        } else {
-            // It may have replaced a damaged version that a pipeline could not load.
-            self.retry_pipelines_of(&installed.id.name);
-            self.incoming_done(incoming, Ok(())).await;
-            self.jobs.end(job, Ok(()));
-        }
-    }
-
-    async fn incoming_done(&self, path: Option<PathBuf>, result: Result<(), String>) {
-        if let Some(path) = path {
-            // The watcher may have ended: then nobody cleans up, and the bundle is looked at again at the next start.
-            let _ = self.incoming.send((path, result)).await;
-        }
-    }
-
-    fn swap(&mut self, job: u32, model: Name, version: Version, incoming: Option<PathBuf>) {
-        if !self.busy.insert(model.clone()) {
-            let result = Err(ControlError::Busy(format!("another job changes model {model}; wait for it")));
-            self.deps.metrics.swapped(&model, false);
-            let sender = self.incoming.clone();
-            if let (Some(path), Err(error)) = (incoming, &result) {
-                let why = error.to_string();
-                tokio::spawn(async move { sender.send((path, Err(why))).await });
-            }
-            return self.jobs.end(job, result);
-        }
-        let swap = Swap {
-            deps: self.deps.clone(),
-            runner: self.config.runner.clone(),
-            model: model.clone(),
-            version: version.clone(),
-            pipelines: self.running_pipelines_of(&model),
-            cancelled: self.jobs.cancel_flag(job),
-        };
         let events = self.event_sender.clone();
-        tokio::task::spawn_blocking(move || {
-            // The owner outlives its jobs but at the very end, when nobody reads any more.
-            let result = swap.run(|step| drop(events.blocking_send(Event::Step { job, step })));
-            drop(events.blocking_send(Event::Swapped { job, model, version, incoming, result }));
+        let work = tokio::task::spawn_blocking(work);
+        tokio::spawn(async move {
+            let done =
+                work.await.map_err(|_| "a part of inferd panicked, which is a defect of it; see the log".to_owned());
+            // The owner outlives its work but at the very end, when nobody reads any more.
+            let _ = events.send(event(done)).await;
         });
     }
 
-    /// Publishes the state, if it has changed.
-    fn publish(&self) {
-        let state = self.snapshot();
-        for (name, pipeline) in &state.pipelines {
-            self.deps.metrics.pipeline_is(name, pipeline.state.word());
-        }
-        self.state.send_if_modified(|published| {
-            let modified = **published != state;
-            if modified {
-                *published = Arc::new(state);
-            }
-            modified
-        });
+    /// Answers once the state is published.
+    fn answer(&mut self, reply: oneshot::Sender<Reply>, result: Reply) {
+        self.answers.push((reply, result));
     }
 
-    fn snapshot(&self) -> State {
-        let now = self.deps.clock.now();
-        let pipelines: BTreeMap<_, _> =
-            self.pipelines.iter().map(|(name, pipeline)| (name.clone(), pipeline.snapshot(now))).collect();
-        State {
-            status: state::status_line(&pipelines, &self.config_error),
-            models: self
-                .deps
-                .store
-                .list()
-                .into_iter()
-                .map(|entry| (entry.name.clone(), state::Model::from(entry)))
-                .collect(),
-            pipelines,
-            jobs: self.jobs.snapshot(),
-            spool: self.spool(),
-            metrics_address: self.metrics_address.clone(),
-            config_error: self.config_error.clone(),
-        }
-    }
-
-    fn spool(&self) -> state::Spool {
-        let counts = self.deps.spool.counts();
-        let uploads = self.uploads.status();
-        let samples = self.deps.spool.list(LISTED_SAMPLES);
-        state::Spool {
-            pending: counts.pending,
-            bytes: counts.bytes,
-            uploaded: uploads.uploaded,
-            dropped: counts.dropped_in_all(),
-            last_error: uploads.last_error,
-            samples: samples.iter().map(|entry| state::Sample::from(&**entry)).collect(),
+    fn send_answers(&mut self) {
+        for (reply, result) in self.answers.drain(..) {
+            // Whoever asked may have gone; what was done stays done.
+            let _ = reply.send(result);
         }
     }
 
@@ -291,21 +252,10 @@ impl Owner {
     }
 }
 
-/// Whoever asked may have gone; what was done stays done.
-fn answer(reply: oneshot::Sender<Reply>, result: Reply) {
-    let _ = reply.send(result);
+/// What panicked changed nothing that is known of.
+fn flatten<T>(done: Result<Result<T, ControlError>, String>) -> Result<T, ControlError> {
+    done.unwrap_or_else(|panicked| Err(ControlError::Internal(panicked)))
 }
 
-impl From<&crate::spool::Entry> for state::Sample {
-    fn from(entry: &crate::spool::Entry) -> Self {
-        Self {
-            id: entry.id.to_string(),
-            pipeline: entry.pipeline.clone(),
-            reason: entry.reason.why.word().to_owned(),
-            time: entry.time.clone(),
-            label: entry.label.clone().unwrap_or_default(),
-            confidence: entry.confidence,
-            bytes: entry.bytes,
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ pub struct State {
     pub metrics_address: String,
     /// The last reload's error; empty where it went well.
     pub config_error: String,
+    /// Sections of the configuration that differ from what the service was started with, and that take effect at its next
+    /// start.
+    pub pending_sections: Vec<&'static str>,
 }
 
 /// A model.
@@ -42,6 +45,8 @@ pub struct Model {
 /// A pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
+    /// It is configured to run; one that is not may have been started by hand.
+    pub enabled: bool,
     /// What it is doing.
     pub state: PipelineState,
     /// Why, where it is waiting or failed; empty otherwise.
@@ -65,7 +70,9 @@ pub struct Pipeline {
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// What it does (`install belt-inspect 1.1.0`).
+    /// What was asked for.
+    pub kind: JobKind,
+    /// What it does, for people (`install belt-inspect 1.1.0`).
     pub operation: String,
     /// How far it is.
     pub state: JobState,
@@ -73,6 +80,19 @@ pub struct Job {
     pub percent: u8,
     /// The step it is at (`staged`, `starting`, `golden`, `committed`, `promoted`).
     pub step: String,
+}
+
+/// What a job was begun for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// To put a bundle into the store.
+    Install,
+    /// To put a bundle into the store and make it the active version.
+    InstallAndActivate,
+    /// To make an installed version the active one.
+    Activate,
+    /// To go back to the version before.
+    Rollback,
 }
 
 /// How far a job is.
@@ -166,10 +186,42 @@ impl State {
         !self.status.is_empty() && !self.pipelines.values().any(undecided)
     }
 
-    /// The pipelines that should serve and do not, a line each, with the reason.
+    /// The pipelines that should serve and do not, a line each, with the reason. What is not enabled, or was stopped by hand,
+    /// should not.
     pub fn not_serving(&self) -> String {
         let serves = |state| matches!(state, PipelineState::Running | PipelineState::Finished | PipelineState::Stopped);
-        let lines = self.pipelines.iter().filter(|(_, pipeline)| !serves(pipeline.state));
+        let lines = self.pipelines.iter().filter(|(_, pipeline)| pipeline.enabled && !serves(pipeline.state));
         lines.map(|(name, pipeline)| format!("{name} {}: {}\n", pipeline.state.word(), pipeline.reason)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(enabled: bool, state: PipelineState) -> State {
+        let pipeline = Pipeline {
+            enabled,
+            state,
+            reason: "of this".into(),
+            model: "m".parse().unwrap(),
+            version: None,
+            source: String::new(),
+            counts: Counts::default(),
+            runner_pid: 0,
+            sandbox: String::new(),
+            backend: String::new(),
+        };
+        State { pipelines: [("belt".parse().unwrap(), pipeline)].into(), ..State::default() }
+    }
+
+    #[test]
+    fn only_enabled_pipelines_count_for_readiness() {
+        for state in PipelineState::ALL {
+            let serves = matches!(state, PipelineState::Running | PipelineState::Finished | PipelineState::Stopped);
+            let expected = if serves { String::new() } else { format!("belt {}: of this\n", state.word()) };
+            assert_eq!(with(true, state).not_serving(), expected);
+            assert_eq!(with(false, state).not_serving(), "");
+        }
     }
 }

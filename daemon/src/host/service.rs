@@ -6,12 +6,17 @@ use sd_notify::NotifyState;
 
 /// The service answers on every side.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
 /// A line for `systemctl status`.
 pub fn status(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+    tell(&[NotifyState::Status(&one_line(status))]);
+}
+
+/// The start takes longer than usual, and goes on: the service manager waits this much longer, from now.
+pub fn starting_for(longer: Duration) {
+    tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(longer.as_micros()).unwrap_or(u32::MAX))]);
 }
 
 /// The configuration is being read again; [`ready`] ends it. The time stamp is what `notify-reload` (systemd 253) asks for.
@@ -37,8 +42,23 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
+/// Each line of a notification is a message of its own: what comes after a line break would be one.
+fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "cannot reach the service manager");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_line_whatever_is_in_it() {
+        assert_eq!(one_line("belt failed: no\nMAINPID=1\0"), "belt failed: no MAINPID=1 ");
     }
 }

@@ -59,9 +59,12 @@ fn a_recording_that_is_not_there() {
     let said = problems(&rig);
     assert_words(&said, &["pipelines.belt.source.path", "/absent/belt", "No such file", "is expected"]);
 
+    // It may be there later, so a start goes on without it (service.rs); not so with a value that can never be right.
+    let never = "[runner]\nthreads = 0\n".to_owned();
+    rig.configure(&(never + &rig::pipeline_config("belt", "belt-inspect", "/absent/belt".as_ref(), ""))).unwrap();
     let refused = rig.daemon_command().output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "it must not run with it: {}", text(&refused));
-    assert_words(&text(&refused), &["pipelines.belt.source.path", "/absent/belt"]);
+    assert_words(&text(&refused), &["runner.threads", "pipelines.belt.source.path", "/absent/belt"]);
     assert!(!rig.state().exists(), "a configuration that is refused makes no folders");
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn assert_failed_job(output: &Output, name: &str, words: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let job = serde_json::from_str::<Value>(&said).unwrap()["job"].clone();
     assert_eq!(job["state"], "failed", "{job}");
-    assert_eq!(job["error"]["name"], format!("org.inferd1.Error.{name}"), "{job}");
+    assert_eq!(job["error"]["name"], *name, "{job}");
     assert_words(job["error"]["message"].as_str().unwrap(), words);
 }
 

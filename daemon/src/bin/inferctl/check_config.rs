@@ -10,7 +10,7 @@ use crate::output::Output;
 
 pub(crate) fn check(what: &CheckConfig, output: &Output) -> Result<(), Failure> {
     let file = &what.file;
-    match config::load(file, std::env::vars()) {
+    match config::load(file, std::env::vars_os()) {
         Ok(config) => {
             let pipelines = counted(config.pipelines.len() as u64, "pipeline");
             output.show(&json!({"valid": true, "problems": []}), || format!("{}: good, {pipelines}", file.display()))

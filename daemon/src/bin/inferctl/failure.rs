@@ -55,7 +55,7 @@ impl Failure {
 
     /// What the daemon said: an error's whole name and its sentence.
     pub(crate) fn from_daemon(name: &str, sentence: impl Into<String>) -> Self {
-        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        let name = short_name(name);
         let (kind, hint) = if name == NOT_AUTHORIZED {
             (Kind::NotAuthorised, "try it with sudo".to_owned())
         } else {
@@ -125,6 +125,11 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
+}
+
+/// An error's name on the bus without the part that all share.
+pub(crate) fn short_name(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// What to do, for errors whose sentence cannot know what the user can type.

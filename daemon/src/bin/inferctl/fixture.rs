@@ -11,6 +11,7 @@ pub(crate) fn everything() -> Everything {
         status: "1 of 2 pipelines runs".into(),
         metrics_address: "http://127.0.0.1:9469/metrics".into(),
         config_error: "/etc/inferd/inferd.toml:7: pipelines.belt.modle: unknown key; did you mean `model`?".into(),
+        pending_sections: vec!["metrics".into()],
         pipelines: vec![running(), failed()],
         models: vec![Model {
             name: "belt-inspect".into(),
@@ -85,8 +86,7 @@ fn job(number: u32, state: &str, error: Option<&str>) -> Job {
         state: state.into(),
         percent: 30,
         step: "warming".into(),
-        error: error
-            .map(|message| JobError { name: "org.inferd1.Error.GoldenMismatch".into(), message: message.into() }),
+        error: error.map(|message| JobError { name: "GoldenMismatch".into(), message: message.into() }),
     }
 }
 

@@ -65,7 +65,16 @@ pub(crate) async fn start(client: &Client, output: &Output, name: &Name) -> Resu
 
 pub(crate) async fn stop(client: &Client, output: &Output, name: &Name) -> Result<(), Failure> {
     call(client, name, "Stop", &()).await?;
-    output.show(&json!({ "stopped": name }), || format!("{name} is stopped"))
+    // It answers when the pipeline has stopped, or when that takes long.
+    let pipelines = Everything::read(client).await?.pipelines;
+    let found = pipelines.iter().find(|pipeline| pipeline.name == name.as_str());
+    let draining = found.is_some_and(|pipeline| ["running", "starting"].contains(&pipeline.state.as_str()));
+    output.show(&json!({ "stopped": name, "draining": draining }), || match draining {
+        false => format!("{name} is stopped"),
+        true => format!(
+            "{name} is being stopped: windows under way are served first; `inferctl pipelines` shows when it has"
+        ),
+    })
 }
 
 pub(crate) async fn capture(client: &Client, output: &Output, what: &Capture) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use crate::figures::{counted, milliseconds, or_dash, per_second};
 use crate::output::{Output, Paint};
 use crate::pipelines;
 use crate::samples;
+use crate::service;
 use crate::view::{Everything, Pipeline};
 
 pub(crate) async fn show(client: &Client, output: &Output) -> Result<(), Failure> {
@@ -42,6 +43,11 @@ impl<'a> Report<'a> {
         if !everything.config_error.is_empty() {
             let message = format!("the configuration in force is the one before: {}", everything.config_error);
             problems.push(Problem::new(message, "inferctl check-config"));
+        }
+        if !everything.pending_sections.is_empty() {
+            let sections = service::sections(&everything.pending_sections);
+            let message = format!("changed, but not in force before inferd is started again: {sections}");
+            problems.push(Problem::new(message, "sudo systemctl restart inferd"));
         }
         for pipeline in &everything.pipelines {
             problems.extend(state_problem(pipeline, everything));
@@ -199,6 +205,7 @@ mod tests {
         everything.jobs.truncate(1);
         everything.spool.last_error.clear();
         everything.config_error.clear();
+        everything.pending_sections.clear();
         insta::assert_snapshot!(text(Output::plain(), &Report::of(&everything)));
     }
 

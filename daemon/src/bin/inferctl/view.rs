@@ -7,7 +7,7 @@ use serde::Serialize;
 use zbus::OwnedVariant;
 
 use crate::client::{Client, Objects, Values};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// Everything, as `inferctl status --json` prints it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -16,6 +16,7 @@ pub(crate) struct Everything {
     pub(crate) status: String,
     pub(crate) metrics_address: String,
     pub(crate) config_error: String,
+    pub(crate) pending_sections: Vec<String>,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) models: Vec<Model>,
     pub(crate) jobs: Vec<Job>,
@@ -115,6 +116,7 @@ impl Everything {
             status: manager.take("Status")?,
             metrics_address: manager.take("MetricsAddress")?,
             config_error: manager.take("ConfigError")?,
+            pending_sections: manager.take("PendingSections")?,
             ..Self::default()
         };
         everything.add(objects)?;
@@ -153,6 +155,7 @@ impl Job {
     fn take(number: u32, mut from: Taken) -> Result<Self, Failure> {
         let (percent, step) = from.take("Progress")?;
         let (name, message): (String, String) = from.take("Error")?;
+        let name = failure::short_name(&name).to_owned();
         let error = (!name.is_empty()).then_some(JobError { name, message });
         Ok(Self { number, operation: from.take("Operation")?, state: from.take("State")?, percent, step, error })
     }

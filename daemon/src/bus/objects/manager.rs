@@ -10,6 +10,7 @@ use crate::bus::access::Access;
 use crate::bus::authority::Action;
 use crate::bus::error::Refused;
 use crate::bus::options::{self, Options};
+use crate::bus::text::text;
 use crate::control::Command;
 
 pub(in crate::bus) struct ManagerObject(pub(in crate::bus) Access);
@@ -18,7 +19,8 @@ pub(in crate::bus) struct ManagerObject(pub(in crate::bus) Access);
 #[interface(name = "org.inferd1.Manager")]
 impl ManagerObject {
     /// Installs the bundle in a regular file that is open for reading; it is read from its start.
-    /// Option `activate` (b): make it the active version afterwards. A model's first version always becomes active.
+    /// Option `activate` (b): make it the active version afterwards; that takes the authority to activate, too. A model's
+    /// first version becomes active in any case.
     #[zbus(out_args("job"))]
     async fn install_model(
         &self,
@@ -29,11 +31,15 @@ impl ManagerObject {
     ) -> Result<OwnedObjectPath, Refused> {
         let activate = options::activate(&options)?;
         let origin = self.0.permit(connection, &call, Action::InstallModel).await?;
+        if activate {
+            self.0.permit(connection, &call, Action::Activate).await?;
+        }
         let bundle = regular_file(bundle)?;
         self.0.begin(Command::Install { bundle, activate, origin }).await
     }
 
-    /// Reads the configuration again. A wrong one changes nothing and is told in the error and in ConfigError.
+    /// Reads the configuration again. A wrong one changes nothing and is told in the error and in ConfigError. Sections that
+    /// take effect at the next start only are told in PendingSections.
     async fn reload(
         &self,
         #[zbus(header)] call: Header<'_>,
@@ -52,19 +58,25 @@ impl ManagerObject {
     /// One line: what runs and what is wrong.
     #[zbus(property)]
     fn status(&self) -> String {
-        self.0.state().status.clone()
+        text(&self.0.state().status)
     }
 
     /// Where Prometheus finds the metrics; empty where they are not served.
     #[zbus(property)]
     fn metrics_address(&self) -> String {
-        self.0.state().metrics_address.clone()
+        text(&self.0.state().metrics_address)
     }
 
     /// What is wrong with the configuration that was read last, with file, line and key; empty where nothing is.
     #[zbus(property)]
     fn config_error(&self) -> String {
-        self.0.state().config_error.clone()
+        text(&self.0.state().config_error)
+    }
+
+    /// Sections of the configuration that were changed and take effect at the next start of the service.
+    #[zbus(property)]
+    fn pending_sections(&self) -> Vec<String> {
+        self.0.state().pending_sections.iter().copied().map(text).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::bus::access::Access;
 use crate::bus::authority::Action;
 use crate::bus::error::Refused;
 use crate::bus::options::{self, Options};
+use crate::bus::text::text;
 use crate::control::Command;
 use crate::control::state::{InstalledVersion, Model};
 
@@ -65,13 +66,13 @@ impl ModelObject {
     /// The version that serves; empty where none does.
     #[zbus(property)]
     fn active_version(&self) -> String {
-        self.model().active.map(|version| version.to_string()).unwrap_or_default()
+        self.model().active.map(|version| text(version.to_string())).unwrap_or_default()
     }
 
     /// The version that Rollback goes to; empty where there is none.
     #[zbus(property)]
     fn previous_version(&self) -> String {
-        self.model().previous.map(|version| version.to_string()).unwrap_or_default()
+        self.model().previous.map(|version| text(version.to_string())).unwrap_or_default()
     }
 
     /// The installed versions, oldest first, each with `version` (s), `digest` (s), `description` (s), `kind` (s:
@@ -96,9 +97,9 @@ impl ModelObject {
 
 fn version_entry(version: InstalledVersion) -> Dictionary {
     Dictionary::from([
-        ("version", version.version.to_string().into()),
+        ("version", text(version.version.to_string()).into()),
         ("digest", version.digest.to_string().into()),
-        ("description", version.description.into()),
+        ("description", text(version.description).into()),
         ("kind", version.kind.into()),
         ("task", version.task.into()),
         ("bytes", Variant::from(version.bytes)),

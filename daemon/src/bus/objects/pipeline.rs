@@ -8,6 +8,7 @@ use super::Dictionary;
 use crate::bus::access::Access;
 use crate::bus::authority::Action;
 use crate::bus::error::Refused;
+use crate::bus::text::text;
 use crate::control::Command;
 use crate::control::state::{Counts, Pipeline};
 
@@ -19,7 +20,7 @@ pub(in crate::bus) struct PipelineObject {
 /// A source, a model and what becomes of its windows.
 #[interface(name = "org.inferd1.Pipeline")]
 impl PipelineObject {
-    /// Starts it where it is stopped, finished or failed.
+    /// Starts it where it is stopped, finished or failed; where it is being stopped, as soon as it has.
     async fn start(
         &self,
         #[zbus(header)] call: Header<'_>,
@@ -29,7 +30,8 @@ impl PipelineObject {
         self.access.run(Command::StartPipeline(self.name.clone())).await
     }
 
-    /// Stops it; windows that are under way are served first.
+    /// Stops it; windows that are under way are served first. Answers when it has stopped; where that takes longer than 10 s it
+    /// answers before, and State says when it has.
     async fn stop(
         &self,
         #[zbus(header)] call: Header<'_>,
@@ -59,25 +61,25 @@ impl PipelineObject {
     /// Why it waits or has failed; empty otherwise.
     #[zbus(property)]
     fn reason(&self) -> String {
-        self.read(|pipeline| pipeline.reason.clone())
+        self.read(|pipeline| text(&pipeline.reason))
     }
 
     /// The model's name.
     #[zbus(property)]
     fn model(&self) -> String {
-        self.read(|pipeline| pipeline.model.to_string())
+        self.read(|pipeline| text(pipeline.model.as_str()))
     }
 
     /// The version that serves; empty while none does.
     #[zbus(property)]
     fn active_version(&self) -> String {
-        self.read(|pipeline| pipeline.version.as_ref().map(ToString::to_string).unwrap_or_default())
+        self.read(|pipeline| pipeline.version.as_ref().map(|version| text(version.to_string())).unwrap_or_default())
     }
 
     /// The source in a line.
     #[zbus(property)]
     fn source(&self) -> String {
-        self.read(|pipeline| pipeline.source.clone())
+        self.read(|pipeline| text(&pipeline.source))
     }
 
     /// Figures since it was started: `frames`, `dropped`, `windows`, `events`, `uncertain`, `failed`,
@@ -97,13 +99,13 @@ impl PipelineObject {
     /// How far the runner is confined: `full`, `partial`, `none`; empty while there is no runner.
     #[zbus(property)]
     fn sandbox(&self) -> String {
-        self.read(|pipeline| pipeline.sandbox.clone())
+        self.read(|pipeline| text(&pipeline.sandbox))
     }
 
     /// The backend that computes; empty while there is no runner.
     #[zbus(property)]
     fn backend(&self) -> String {
-        self.read(|pipeline| pipeline.backend.clone())
+        self.read(|pipeline| text(&pipeline.backend))
     }
 }
 

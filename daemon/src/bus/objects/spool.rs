@@ -7,6 +7,7 @@ use super::Dictionary;
 use crate::bus::access::Access;
 use crate::bus::authority::Action;
 use crate::bus::error::Refused;
+use crate::bus::text::text;
 use crate::control::Command;
 use crate::control::state::Sample;
 
@@ -63,7 +64,7 @@ impl SpoolObject {
     /// Why the last upload failed; empty where it did not.
     #[zbus(property)]
     fn last_error(&self) -> String {
-        self.0.state().spool.last_error.clone()
+        text(&self.0.state().spool.last_error)
     }
 
     /// The waiting samples, oldest first, at most 1000, each with `id`, `pipeline`, `reason`, `time` (RFC 3339),
@@ -76,11 +77,11 @@ impl SpoolObject {
 
 fn sample_entry(sample: &Sample) -> Dictionary {
     Dictionary::from([
-        ("id", sample.id.clone().into()),
-        ("pipeline", sample.pipeline.to_string().into()),
-        ("reason", sample.reason.clone().into()),
-        ("time", sample.time.clone().into()),
-        ("label", sample.label.clone().into()),
+        ("id", text(&sample.id).into()),
+        ("pipeline", text(sample.pipeline.as_str()).into()),
+        ("reason", text(&sample.reason).into()),
+        ("time", text(&sample.time).into()),
+        ("label", text(&sample.label).into()),
         ("confidence", Variant::from(f64::from(sample.confidence))),
         ("bytes", sample.bytes.into()),
     ])

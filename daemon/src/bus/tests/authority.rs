@@ -1,6 +1,7 @@
 //! On a bus of the system's kind. Callers without authority are real processes of another user.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use tokio::process::Command as Process;
@@ -135,6 +136,73 @@ async fn a_polkit_that_hangs_is_a_no_and_holds_up_nobody() {
     let printed = printed.unwrap();
     assert!(printed.contains("NotAuthorized") && printed.contains("in time"), "{printed}");
     assert!(rig.owner.was_asked_nothing());
+}
+
+/// What is installed for polkit is what is asked of it, in the same order.
+#[test]
+fn the_policy_knows_exactly_these_actions() {
+    let policy = include_str!("../../../../config/org.inferd1.policy");
+    let ids: Vec<&str> = policy.split("<action id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids, Action::ALL.map(Action::id));
+}
+
+#[tokio::test]
+async fn installing_and_activating_takes_both_authorities() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("SKIPPED: only root can become another user");
+        return;
+    }
+    for (options, actions) in [("false", vec!["install-model"]), ("true", vec!["install-model", "activate"])] {
+        let mut rig = rig().await;
+        let (_polkit, mut questions) = polkit(&rig, Some((true, false))).await;
+        let install = install_as_nobody(&rig.bus.address, options);
+        let asked = async {
+            let mut asked = Vec::new();
+            for _ in &actions {
+                let question = timeout(PATIENCE, questions.recv()).await.expect("polkit is asked").unwrap();
+                asked.push(question.2.replace("org.inferd1.", ""));
+            }
+            asked
+        };
+        let (command, asked, printed) = tokio::join!(rig.owner.answer(Ok(Done::Now)), asked, install);
+        assert!(matches!(command, Command::Install { .. }), "{printed}");
+        assert_eq!(asked, actions, "{printed}");
+        assert!(questions.try_recv().is_err());
+    }
+}
+
+/// Set for the process that calls as nobody: the bus's address, and the option `activate`.
+const INSTALLS_ON: &str = "INFERD_TEST_INSTALLS_ON";
+const INSTALLS_ACTIVATE: &str = "INFERD_TEST_INSTALLS_ACTIVATE";
+
+/// `InstallModel` as nobody; what was printed. No command-line client passes descriptors: this same test program does.
+async fn install_as_nobody(address: &str, activate: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let output = Process::new("setpriv")
+        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+        .arg(&program)
+        .args(["--exact", "bus::tests::authority::installs_as_another_user", "--nocapture"])
+        .env(INSTALLS_ON, address)
+        .env(INSTALLS_ACTIVATE, activate)
+        .current_dir("/")
+        .output()
+        .await
+        .expect("setpriv runs");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Started by [`install_as_nobody`].
+#[tokio::test]
+async fn installs_as_another_user() {
+    let Ok(address) = std::env::var(INSTALLS_ON) else { return };
+    let activate = std::env::var(INSTALLS_ACTIVATE).unwrap() == "true";
+    let client = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
+    let file = std::fs::File::open("/etc/passwd").unwrap();
+    let body = (zbus::Fd::from(&file), HashMap::from([("activate", zbus::Variant::from(activate))]));
+    Method("/org/inferd1", "Manager", "InstallModel").call(&client, &body).await.unwrap();
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use zbus::{Fd, Message, OwnedObjectPath, Variant};
 
-use super::rig::{Method, Outcome, Rig, control_errors, job, property};
+use super::rig::{Method, Outcome, PATIENCE, Rig, control_errors, job, property};
 use crate::bus::authority::Authority;
 use crate::bus::{BusError, NAME, serve_on};
+use crate::control::ControlError;
 use crate::control::command::{Command, Done, Origin};
-use crate::control::state::JobState;
+use crate::control::state::{Job, JobState, PipelineState};
 
 const MANAGER: &str = "/org/inferd1";
 const MODEL: &str = "/org/inferd1/model/belt_2dinspect";
@@ -145,9 +146,70 @@ async fn alive_tells_a_dead_bus_from_a_living_one() {
 }
 
 #[tokio::test]
+async fn a_bus_that_stalls_holds_up_the_end_no_longer_than_told() {
+    let rig = Rig::start().await;
+    rig.bus.freeze();
+    let begun = Instant::now();
+    rig.served.close(tokio::time::Instant::now() + Duration::from_millis(300)).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_comes_after_what_it_is_about_is_shown() {
+    let mut rig = Rig::start().await;
+    let client = rig.client.clone();
+    let ask = async {
+        Method(PIPELINE, "Pipeline", "Stop").call(&client, &()).await.unwrap();
+        property::<String>(&client, PIPELINE, "Pipeline", "State").await
+    };
+    let own = async {
+        rig.owner
+            .change_and_answer(|state| {
+                state.pipelines.values_mut().next().unwrap().state = PipelineState::Stopped;
+            })
+            .await;
+    };
+    let (state, ()) = tokio::join!(ask, own);
+    assert_eq!(state, "stopped");
+}
+
+#[tokio::test]
+async fn no_text_costs_us_the_connection() {
+    let mut rig = Rig::start().await;
+    let foul = || "a\0b\u{1b}".to_owned();
+    let error = ControlError::ModelRefused(foul());
+    rig.owner.change(|state| {
+        state.status = foul();
+        state.config_error = foul();
+        state.metrics_address = foul();
+        state.spool.last_error = foul();
+        let sample = &mut state.spool.samples[0];
+        (sample.id, sample.reason, sample.time, sample.label) = (foul(), foul(), foul(), foul());
+        let belt = state.pipelines.values_mut().next().unwrap();
+        (belt.reason, belt.source, belt.sandbox, belt.backend) = (foul(), foul(), foul(), foul());
+        state.models.values_mut().next().unwrap().versions[0].description = foul();
+        let failed = Job { operation: foul(), step: foul(), ..job(JobState::Failed(error.clone())) };
+        state.jobs.insert(1, failed);
+    });
+    let (_, outcome) = rig.call_answered(Method(MANAGER, "Manager", "Reload"), &(), Err(error.clone())).await;
+    assert_eq!(outcome.unwrap_err().1, "a\u{fffd}b\u{fffd}");
+    // The call was answered after the state had been told.
+    for (path, interface) in
+        [(MANAGER, "Manager"), (MODEL, "Model"), (PIPELINE, "Pipeline"), (JOB, "Job"), (SPOOL, "Spool")]
+    {
+        let interface = format!("org.inferd1.{interface}");
+        let properties = "org.freedesktop.DBus.Properties";
+        let all = rig.client.call_method(Some(NAME), path, Some(properties), "GetAll", &interface).await.unwrap();
+        let text = format!("{:?}", all.body().deserialize::<HashMap<String, zbus::OwnedVariant>>().unwrap());
+        assert!(text.contains('\u{fffd}') && !text.contains("\\0") && !text.contains("\\u{1b}"), "{interface}: {text}");
+    }
+    rig.served.alive().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_name_is_free_once_the_bus_is_closed() {
     let rig = Rig::start().await;
-    rig.served.close().await;
+    rig.served.close(tokio::time::Instant::now() + PATIENCE).await;
     let owned: bool = rig
         .client
         .call_method(Some("org.freedesktop.DBus"), "/org/freedesktop/DBus", None::<&str>, "NameHasOwner", &NAME)

@@ -14,8 +14,10 @@ use zbus::{Connection, Message, connection};
 
 use crate::bus::authority::Authority;
 use crate::bus::{Bus, NAME, serve_on};
-use crate::control::command::{Command, ControlError, Reply};
-use crate::control::state::{Counts, InstalledVersion, Job, JobState, Model, Pipeline, PipelineState, Sample, Spool};
+use crate::control::command::{Command, ControlError, Done, Reply};
+use crate::control::state::{
+    Counts, InstalledVersion, Job, JobKind, JobState, Model, Pipeline, PipelineState, Sample, Spool,
+};
 use crate::control::{Handle, State};
 
 /// Longer than anything here takes, so that a hang is a failure and not a night.
@@ -48,6 +50,12 @@ impl PrivateBus {
         let mut address = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut address).unwrap();
         Self { process, address: address.trim().to_owned(), _folder: folder }
+    }
+
+    /// Lets it answer nothing any more.
+    pub(super) fn freeze(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     }
 
     pub(super) async fn connect(&self) -> Connection {
@@ -95,6 +103,13 @@ impl Owner {
         let (command, answer) = timeout(PATIENCE, self.inbox.recv()).await.expect("a command comes").unwrap();
         answer.send(reply).unwrap();
         command
+    }
+
+    /// As the real owner does: the state first, then the answer.
+    pub(super) async fn change_and_answer(&mut self, change: impl FnOnce(&mut State)) {
+        let (_, answer) = timeout(PATIENCE, self.inbox.recv()).await.expect("a command comes").unwrap();
+        self.change(change);
+        answer.send(Ok(Done::Now)).unwrap();
     }
 
     pub(super) fn was_asked_nothing(&mut self) -> bool {
@@ -184,6 +199,7 @@ pub(super) fn state() -> State {
         spool: Spool { pending: 1, bytes: 2048, samples: vec![sample()], ..Spool::default() },
         metrics_address: "http://127.0.0.1:9469/metrics".into(),
         config_error: String::new(),
+        pending_sections: Vec::new(),
     }
 }
 
@@ -201,6 +217,7 @@ fn model() -> Model {
 
 fn pipeline() -> Pipeline {
     Pipeline {
+        enabled: true,
         state: PipelineState::Running,
         reason: String::new(),
         model: "belt-inspect".parse().unwrap(),
@@ -214,7 +231,13 @@ fn pipeline() -> Pipeline {
 }
 
 pub(super) fn job(state: JobState) -> Job {
-    Job { operation: "activate belt-inspect 1.1.0".into(), state, percent: 30, step: "warming".into() }
+    Job {
+        kind: JobKind::Activate,
+        operation: "activate belt-inspect 1.1.0".into(),
+        state,
+        percent: 30,
+        step: "warming".into(),
+    }
 }
 
 fn sample() -> Sample {
@@ -246,5 +269,6 @@ pub(super) fn control_errors() -> Vec<ControlError> {
         ControlError::Io(sentence()),
         ControlError::Cancelled,
         ControlError::Stopping,
+        ControlError::Internal(sentence()),
     ]
 }

@@ -19,10 +19,19 @@ enum Content {
     Rows,
 }
 
+/// Why a recording cannot be played.
+enum Unusable {
+    /// It is nothing that can be played.
+    Never(String),
+    /// It may be there later: a share that is not mounted is absent, or an empty folder.
+    Now(String),
+}
+
 pub(super) fn check(key: &str, recording: &Recording, found: &mut Findings) {
     match content(&recording.path) {
         Ok(content) => check_keys(key, recording, content, found),
-        Err(message) => found.add(format!("{key}.path"), message),
+        Err(Unusable::Never(message)) => found.add(format!("{key}.path"), message),
+        Err(Unusable::Now(message)) => found.absent(format!("{key}.path"), message),
     }
     if let Some(fps) = recording.fps {
         found.range(format!("{key}.fps"), fps, 0.001..=1000.0, " frames a second");
@@ -50,8 +59,9 @@ fn check_keys(key: &str, recording: &Recording, content: Content, found: &mut Fi
     }
 }
 
-fn content(path: &Path) -> Result<Content, String> {
-    let unusable = |error: std::io::Error| cannot_use(path, "an existing recording that inferd may read", &error);
+fn content(path: &Path) -> Result<Content, Unusable> {
+    let expected = "an existing recording that inferd may read";
+    let unusable = |error: std::io::Error| Unusable::Now(cannot_use(path, expected, &error));
     let meta = fs::metadata(path).map_err(unusable)?;
     if meta.is_dir() {
         return content_of_folder(path);
@@ -63,19 +73,19 @@ fn content(path: &Path) -> Result<Content, String> {
         "csv" => Content::Rows,
         _ => {
             let known = "a folder of images or tensors, or a .mjpeg, .y4m, .wav, .csv or .npy file";
-            return Err(format!("is {}; {known} is expected", path.display()));
+            return Err(Unusable::Never(format!("is {}; {known} is expected", path.display())));
         }
     };
     // Opening a pipe would wait for its other end.
     if !meta.is_file() {
-        return Err(format!("is {}, which is no regular file", path.display()));
+        return Err(Unusable::Never(format!("is {}, which is no regular file", path.display())));
     }
     fs::File::open(path).map_err(unusable)?;
     Ok(content)
 }
 
-fn content_of_folder(path: &Path) -> Result<Content, String> {
-    let unusable = |error: std::io::Error| cannot_use(path, "a folder that inferd may list", &error);
+fn content_of_folder(path: &Path) -> Result<Content, Unusable> {
+    let unusable = |error: std::io::Error| Unusable::Now(cannot_use(path, "a folder that inferd may list", &error));
     for entry in fs::read_dir(path).map_err(unusable)? {
         let name = entry.map_err(unusable)?.file_name();
         let format = Format::of_file(&name.to_string_lossy());
@@ -83,5 +93,5 @@ fn content_of_folder(path: &Path) -> Result<Content, String> {
             return Ok(Content::Frames);
         }
     }
-    Err(format!("is {}, a folder without a .jpg, .png, .bmp or .npy file", path.display()))
+    Err(Unusable::Now(format!("is {}, a folder without a .jpg, .png, .bmp or .npy file", path.display())))
 }

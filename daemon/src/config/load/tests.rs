@@ -1,11 +1,14 @@
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
 use super::super::tests::folder_with;
-use super::super::{Config, ConfigProblem, Pace, Place, Source};
-use super::load;
+use super::super::{Config, ConfigProblem, Pace, Place, Severity, Source};
+use super::{load, load_for_start};
 
 const NO_ENVIRONMENT: [(&str, &str); 0] = [];
 
-fn environment<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (String, String)> + 'a {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+fn environment<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (OsString, OsString)> + 'a {
+    pairs.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
 fn loaded(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
@@ -119,6 +122,50 @@ fn problems_name_file_line_key_what_was_found_and_what_is_expected() {
 }
 
 #[test]
+fn variables_that_are_no_text_are_named_and_those_of_others_are_nobodys_business() {
+    let (_folder, base) = folder_with(&[("inferd.toml", "")]);
+    let broken = || OsString::from_vec(vec![b'/', 0xff]);
+    let variable = |name: &str| (OsString::from(name), broken());
+    load(&base, [variable("OTHER"), (broken(), broken())].into_iter()).unwrap();
+    let mut named = OsString::from("INFERD__RUNNER__");
+    named.push(broken());
+    let ours = [variable("INFERD__SERVICE__STATE_DIR"), (named, "1".into())];
+    let said: Vec<String> = load(&base, ours.into_iter()).unwrap_err().iter().map(ToString::to_string).collect();
+    let expected = [
+        "environment variable INFERD__RUNNER__/\u{fffd}: is not UTF-8 text",
+        "environment variable INFERD__SERVICE__STATE_DIR: is not UTF-8 text",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_is_not_there_now_keeps_no_service_from_starting() {
+    let pipeline = |path: &str| {
+        format!(
+            "[pipelines.p]\nmodel = \"m\"\nenabled = false\nsource = {{ kind = \"recording\", path = \"{path}\" }}\n"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let unmounted = folder.path().display();
+    let cases = [
+        (pipeline("/absent/a.wav"), "pipelines.p.source.path"),
+        (pipeline(&unmounted.to_string()), "pipelines.p.source.path"),
+        ("[upload]\nto = \"directory\"\ndirectory = \"/absent\"\n".to_owned(), "upload.directory"),
+        ("[upload]\nto = \"http\"\nurl = \"http://h/\"\ntoken_file = \"/absent\"\n".to_owned(), "upload.token_file"),
+    ];
+    for (text, key) in cases {
+        let (_folder, base) = folder_with(&[("inferd.toml", &text)]);
+        let problems = load(&base, std::iter::empty()).expect_err("checked, it is a problem");
+        assert_eq!((problems.len(), problems[0].key.as_str(), problems[0].severity), (1, key, Severity::Absent));
+        let (_, absent) = load_for_start(&base, std::iter::empty()).unwrap();
+        assert_eq!(absent, problems);
+    }
+    let text = format!("{}[runner]\nthreads = 0\n", pipeline("/absent/a.wav"));
+    let (_folder, base) = folder_with(&[("inferd.toml", &text)]);
+    assert_eq!(load_for_start(&base, std::iter::empty()).unwrap_err().len(), 2, "both are told");
+}
+
+#[test]
 fn a_missing_key_is_named_at_its_table() {
     assert_eq!(
         said(&[("inferd.toml", ""), ("conf.d/10-belt.toml", "\n[pipelines.belt]\nmodel = \"m\"\n")], &NO_ENVIRONMENT),
@@ -191,6 +238,7 @@ fn every_broken_file_is_named() {
 #[test]
 fn problems_read_as_a_list() {
     let problem = ConfigProblem {
+        severity: Severity::Wrong,
         place: Place::File { path: "/etc/inferd/conf.d/10-belt.toml".into(), line: Some(12) },
         key: "pipelines.belt.source.fps".into(),
         message: "is -1; 0.001 to 1000 is expected".into(),

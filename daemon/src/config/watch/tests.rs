@@ -89,6 +89,22 @@ async fn reading_the_files_and_changing_others_is_no_change() {
 }
 
 #[tokio::test]
+async fn a_relative_path_is_watched_too() {
+    let (folder, base) = folder_with(&[("inferd.toml", "")]);
+    let here = std::env::current_dir().unwrap();
+    let up: std::path::PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(base.strip_prefix("/").unwrap());
+    assert!(relative.is_relative() && relative.exists(), "{}", relative.display());
+    let mut changes = watch(&relative).unwrap();
+    edit_in_place(&base, "# edited\n");
+    signal(&mut changes, "a write").await;
+    fs::create_dir(folder.path().join("conf.d")).unwrap();
+    signal(&mut changes, "a new folder").await;
+    edit_in_place(&folder.path().join("conf.d/10.toml"), "# new\n");
+    signal(&mut changes, "a file in it").await;
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_there_cannot_be_watched() {
     let error = watch(Path::new("/nonexistent/inferd.toml")).unwrap_err();
     assert_eq!(error.to_string(), "cannot watch /nonexistent for changes");

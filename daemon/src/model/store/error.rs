@@ -48,6 +48,9 @@ pub enum StoreError {
         /// What it is needed for, and what to do.
         reason: &'static str,
     },
+    /// Whoever asked for it does not want it any more; nothing was changed.
+    #[error("cancelled")]
+    Cancelled,
     /// Another inferd has this folder.
     #[error("another inferd{} uses {}; stop it, or set `service.state_dir` to another folder", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), state_dir.display())]
     Locked {

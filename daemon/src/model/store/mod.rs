@@ -105,6 +105,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; no bytes are left behind.
     pub fn install(&self, bundle: File) -> Result<Installed, StoreError> {
+        self.install_if(bundle, || true)
+    }
+
+    /// Like [`install`](Self::install). `may_commit` is asked once, when the bundle is unpacked and verified and has not got
+    /// its name yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Cancelled`] where it says no; [`StoreError`]; no bytes are left behind.
+    pub fn install_if(&self, bundle: File, may_commit: impl FnOnce() -> bool) -> Result<Installed, StoreError> {
         let metadata = bundle.metadata().map_err(during("read", Path::new("the bundle")))?;
         if !metadata.is_file() {
             return Err(BundleError::NotABundle("it is no plain file".into()).into());
@@ -117,6 +126,9 @@ impl Store {
             .map_err(during("create a folder in", &self.models_dir))?;
         let unpacked = bundle::unpack(bundle, temporary.path(), self.max_bundle_bytes)?;
         record_digest(temporary.path(), unpacked.digest)?;
+        if !may_commit() {
+            return Err(StoreError::Cancelled);
+        }
         self.commit(temporary, unpacked)
     }
 

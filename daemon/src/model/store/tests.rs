@@ -167,6 +167,17 @@ fn another_content_under_the_same_version_is_refused() {
 }
 
 #[test]
+fn an_install_that_is_not_wanted_any_more_leaves_no_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("models"));
+    let before = tree(&folder.path().join("models"));
+    let file = bundle(folder.path(), "1.0.0");
+    assert!(matches!(store.install_if(file, || false), Err(StoreError::Cancelled)));
+    assert_eq!(tree(&folder.path().join("models")), before);
+    assert!(store.list().is_empty());
+}
+
+#[test]
 fn two_installs_at_once_give_one_version() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("models"));
