@@ -79,33 +79,7 @@ fn photos_are_judged_as_by_the_reference() {
     assert_eq!((right, all), (124, 128));
 }
 
-const KWS: &str = r#"
-[input]
-kind = "audio"
-shape = [1, 49, 10, 1]
-layout = "NTFC"
-[input.audio]
-rate_hz = 16000
-range = "int16"
-normalize = "peak"
-features = "mfcc"
-frame_length = 480
-frame_step = 320
-fft_length = 512
-taper = "hann-periodic"
-spectrum = "magnitude"
-mel_bins = 40
-mel_low_hz = 20.0
-mel_high_hz = 4000.0
-log_offset = 1e-6
-coefficients = 10
-[window]
-length = 16000
-hop = 16000
-[output]
-task = "classification"
-labels = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown"]
-"#;
+const KWS: &str = include_str!("../../tests/fixtures/realdata/kws_float.toml");
 
 #[test]
 fn words_are_heard_as_by_the_reference() {
@@ -130,23 +104,7 @@ fn words_are_heard_as_by_the_reference() {
     assert_eq!(failure.reason, "the recording has 48000 samples per second, the model needs 16000");
 }
 
-const WAND: &str = r#"
-[input]
-kind = "imu"
-shape = [1, 6, 119]
-layout = "NCT"
-[input.imu]
-rate_hz = 119.0
-channels = ["aX", "aY", "aZ", "gX", "gY", "gZ"]
-offset = [4.0, 4.0, 4.0, 2000.0, 2000.0, 2000.0]
-scale = [0.125, 0.125, 0.125, 0.00025, 0.00025, 0.00025]
-[window]
-length = 119
-hop = 119
-[output]
-task = "classification"
-labels = ["AlohomoraCharm", "ArrestoMomentumCharm", "AvadaKedavra", "LocomotorCharm", "Revelio"]
-"#;
+const WAND: &str = include_str!("../../tests/fixtures/realdata/magic_wand_float.toml");
 
 #[test]
 fn gestures_are_seen_as_by_the_reference() {

@@ -37,6 +37,6 @@ pub fn real_data(test: &str) -> Option<PathBuf> {
     if folder.join("expected.json").exists() {
         return Some(folder);
     }
-    eprintln!("\n*** SKIPPED {test}: no real models and recordings at {} ***\n", folder.display());
+    crate::skip::say(test, &format!("no real models and recordings at {}", folder.display()));
     None
 }

@@ -6,12 +6,15 @@
 pub mod fixtures;
 pub mod hold;
 pub mod metrics;
+pub mod onnx;
 pub mod outcomes;
 pub mod outside;
 pub mod processes;
 pub mod receiver;
 pub mod rig;
 pub mod service_manager;
+pub mod skip;
+pub mod statistics;
 pub mod variant;
 
 pub use rig::Rig;

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::variant::write;
 
 /// How long conditions are waited for: far more than they need on a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,6 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Rig {
     folder: TempDir,
     bus: Child,
+    bus_kind: &'static str,
     bus_address: String,
     daemon: Option<Child>,
     environment: Vec<(String, String)>,
@@ -26,20 +29,44 @@ impl Rig {
     /// A bus and a folder; nothing runs yet.
     ///
     /// # Errors
-    /// Where `dbus-daemon` is absent or the folder cannot be made.
+    /// Where `dbus-daemon` or `setpriv` is absent or the folder cannot be made.
     pub fn new() -> anyhow::Result<Self> {
+        Self::on_bus(&["--session"])
+    }
+
+    /// The same on a bus of the system's kind, open to every user: what is refused there is refused by inferd.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn on_system_bus() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("bus.conf");
+        let text = "<busconfig><type>system</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\
+                    <policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*'/>\
+                    <allow send_type='*'/><allow receive_type='*'/></policy></busconfig>";
+        write(&config, text.as_bytes())?;
+        let mut rig = Self::on_bus(&["--config-file", path(&config)?])?;
+        rig.bus_kind = "system";
+        Ok(rig)
+    }
+
+    fn on_bus(arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("inferd-").tempdir()?;
-        let mut bus = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
+        // The bus ends with the thread that starts it: a test that is killed drops nothing.
+        let mut bus = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "dbus-daemon"])
+            .args(arguments)
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .context("cannot start dbus-daemon; apt install dbus")?;
+            .context("cannot start setpriv; apt install util-linux")?;
         let mut bus_address = String::new();
         let said = bus.stdout.take().context("dbus-daemon has no standard output")?;
         BufReader::new(said).read_line(&mut bus_address)?;
         let bus_address = bus_address.trim().to_owned();
-        Ok(Self { folder, bus, bus_address, daemon: None, environment: Vec::new() })
+        ensure!(!bus_address.is_empty(), "cannot start dbus-daemon; apt install dbus");
+        Ok(Self { folder, bus, bus_kind: "session", bus_address, daemon: None, environment: Vec::new() })
     }
 
     /// A rig that runs this configuration; `[service]`, `[bus]` and `[metrics]` are added.
@@ -73,6 +100,11 @@ impl Rig {
         &self.bus_address
     }
 
+    /// The process id of the bus.
+    pub fn bus_pid(&self) -> u32 {
+        self.bus.id()
+    }
+
     /// Sets a variable for the daemon's next start.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -86,10 +118,11 @@ impl Rig {
         let folder = self.folder().display();
         let text = format!(
             "[service]\nstate_dir = \"{folder}/state\"\nruntime_dir = \"{folder}/run\"\ndevice_id = \"rig\"\n\
-             [bus]\nconnect = \"session\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n{config}"
+             [bus]\nconnect = \"{}\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n{config}",
+            self.bus_kind
         );
         let temporary = self.folder().join("inferd.toml.new");
-        std::fs::File::create(&temporary).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?;
+        write(&temporary, text.as_bytes())?;
         Ok(std::fs::rename(temporary, self.config_file())?)
     }
 
@@ -101,11 +134,16 @@ impl Rig {
     /// The daemon as a command, for tests that expect it not to start.
     pub fn daemon_command(&self) -> Command {
         let mut command = Command::new(program("inferd"));
-        command.arg("--config").arg(self.config_file()).env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address);
+        command.arg("--config").arg(self.config_file()).env(self.bus_variable(), &self.bus_address);
         command.env("INFERD_LOG", "info").env("INFERD__RUNNER__PROGRAM", program("inferd-runner"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Where programs look for the address of the bus.
+    fn bus_variable(&self) -> &'static str {
+        if self.bus_kind == "system" { "DBUS_SYSTEM_BUS_ADDRESS" } else { "DBUS_SESSION_BUS_ADDRESS" }
     }
 
     /// Starts the daemon and waits until the bus answers. Its log is `daemon.log` in the folder.
@@ -114,8 +152,13 @@ impl Rig {
     /// Where it ends instead; the log is in the error.
     pub fn launch(&mut self) -> anyhow::Result<()> {
         self.spawn()?;
-        self.wait_for("the daemon to answer", |rig| Ok(rig.try_ctl(&["status"]).is_ok()))
-            .with_context(|| format!("inferd's log:\n{}", self.log()))
+        let begun = Instant::now();
+        while self.try_ctl(&["status"]).is_err() {
+            ensure!(self.is_running(), "inferd ended at its start; its log:\n{}", self.log());
+            ensure!(begun.elapsed() < PATIENCE, "inferd did not answer within {PATIENCE:?}; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Starts the daemon and waits for nothing.
@@ -123,10 +166,20 @@ impl Rig {
     /// # Errors
     /// Where the program cannot be started.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
+        let mut command = self.daemon_command();
+        self.spawn_as(command.stdout(Stdio::null())).map(drop)
+    }
+
+    /// Starts a command as the daemon and waits for nothing; gives its standard output where that is a pipe.
+    ///
+    /// # Errors
+    /// Where the program cannot be started.
+    pub fn spawn_as(&mut self, command: &mut Command) -> anyhow::Result<Option<ChildStdout>> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder().join("daemon.log"))?;
-        let daemon = self.daemon_command().stdout(Stdio::null()).stderr(log).spawn().context("cannot start inferd")?;
+        let mut daemon = command.stderr(log).spawn().context("cannot start inferd")?;
+        let output = daemon.stdout.take();
         self.daemon = Some(daemon);
-        Ok(())
+        Ok(output)
     }
 
     /// What the daemon has logged.
@@ -177,7 +230,7 @@ impl Rig {
     /// `inferctl` as a command on the rig's bus.
     pub fn ctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("inferctl"));
-        command.args(arguments).env("DBUS_SESSION_BUS_ADDRESS", &self.bus_address).env("INFERD_BUS", "session");
+        command.args(arguments).env(self.bus_variable(), &self.bus_address).env("INFERD_BUS", self.bus_kind);
         command.env("INFERD_OUTCOMES_SOCKET", self.outcomes_socket()).stdin(Stdio::null());
         command
     }
@@ -282,8 +335,7 @@ impl Rig {
     /// Where the daemon does not say.
     pub fn metrics_url(&self) -> anyhow::Result<String> {
         let status = self.ctl_json(&["status"])?;
-        let url = status["metrics_address"].as_str().or_else(|| status["metrics"].as_str());
-        Ok(url.with_context(|| format!("no metrics address in {status}"))?.to_owned())
+        Ok(status["metrics_address"].as_str().with_context(|| format!("no metrics address in {status}"))?.to_owned())
     }
 
     /// A scrape.
@@ -298,7 +350,7 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.kill();
-        // It ends with us in any case.
+        // Both fail only where it is gone already.
         let _ = self.bus.kill();
         let _ = self.bus.wait();
     }
@@ -331,10 +383,16 @@ pub fn path(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path of the tests is UTF-8")
 }
 
-/// The configuration of a pipeline that plays a recording.
+/// The configuration of a pipeline that plays a recording. `rest` are keys of its source, and what comes after.
 pub fn pipeline_config(name: &str, model: &str, recording: &Path, rest: &str) -> String {
+    pipeline_config_with("", name, model, recording, rest)
+}
+
+/// The same with lines of the pipeline's own table before its source, as `enabled = false`.
+pub fn pipeline_config_with(keys: &str, name: &str, model: &str, recording: &Path, rest: &str) -> String {
     format!(
-        "[pipelines.{name}]\nmodel = \"{model}\"\n[pipelines.{name}.source]\nkind = \"recording\"\npath = \"{}\"\n{rest}\n",
+        "[pipelines.{name}]\nmodel = \"{model}\"\n{keys}\n[pipelines.{name}.source]\nkind = \"recording\"\n\
+         path = \"{}\"\n{rest}\n",
         recording.display()
     )
 }

@@ -61,7 +61,15 @@ impl Variant {
     /// # Errors
     /// Where the disk fails.
     pub fn artifact(self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> anyhow::Result<Self> {
-        let path = self.folder.join("model.onnx");
+        self.file("model.onnx", change)
+    }
+
+    /// Changes a file.
+    ///
+    /// # Errors
+    /// Where it is not there, or the disk fails.
+    pub fn file(self, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> anyhow::Result<Self> {
+        let path = self.folder.join(name);
         let bytes = change(std::fs::read(&path)?);
         write(&path, &bytes)?;
         Ok(self)

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use inferd_tests::outcomes::{self, Collector, Line};
-use inferd_tests::rig::pipeline_config;
+use inferd_tests::rig::pipeline_config_with;
 use inferd_tests::{Rig, fixtures};
 use serde::Deserialize;
 
@@ -43,7 +43,13 @@ struct Accuracy {
     right: usize,
     total: usize,
     windows: usize,
+    held_out_right: usize,
+    held_out_total: usize,
+    onnx_bytes: u64,
 }
+
+/// Largest model file: they lie in the repository, and small machines run them.
+const LARGEST_BYTES: u64 = 300_000;
 
 #[test]
 fn version_1_0_0_answers_as_stated() {
@@ -53,6 +59,35 @@ fn version_1_0_0_answers_as_stated() {
 #[test]
 fn version_1_1_0_answers_as_stated() {
     check("1.1.0");
+}
+
+/// What a swap from one to the other is for. That each answers as stated is what the tests above prove.
+#[test]
+fn version_1_1_0_is_really_better_and_every_model_is_small() {
+    for case in &CASES {
+        let [old, new] = ["1.0.0", "1.1.0"].map(|version| stated(case, version));
+        assert_eq!(
+            (old.total, old.held_out_total),
+            (new.total, new.held_out_total),
+            "{}: the same windows",
+            case.model
+        );
+        // Each count may be off by the slack.
+        assert!(new.right > old.right + 2 * case.slack, "{}: {} and {} right", case.model, old.right, new.right);
+        let [before, after] = [old.held_out_right, new.held_out_right];
+        assert!(after > before + 2 * case.slack, "{}: {before} and {after} right of what was held out", case.model);
+        for (version, stated) in [("1.0.0", old), ("1.1.0", new)] {
+            let bytes = fs::metadata(fixtures::model(case.model, version).join("model.onnx")).unwrap().len();
+            assert_eq!(bytes, stated.onnx_bytes, "{} {version}", case.model);
+            assert!(bytes < LARGEST_BYTES, "{} {version} has {bytes} bytes", case.model);
+        }
+    }
+}
+
+fn stated(case: &Case, version: &str) -> Accuracy {
+    let text = fs::read_to_string(fixtures::folder().join("accuracy.toml")).unwrap();
+    let stated: Stated = toml::from_str(&text).unwrap();
+    stated.model.into_iter().find(|one| one.name == case.model && one.version == version).unwrap()
 }
 
 fn check(version: &str) {
@@ -70,8 +105,8 @@ fn played(version: &str) -> Vec<Line> {
         .iter()
         .map(|case| {
             let source = "pace = \"fast\"\nat_end = \"stop\"";
-            let table = pipeline_config(case.model, case.model, &fixtures::recording_of(case.model), source);
-            table.replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1)
+            let recording = fixtures::recording_of(case.model);
+            pipeline_config_with("enabled = false", case.model, case.model, &recording, source)
         })
         .collect();
     let mut rig = Rig::start(&config).unwrap();
@@ -103,9 +138,7 @@ impl Answer {
 }
 
 fn check_accuracy(case: &Case, version: &str, answers: &[Answer]) {
-    let text = fs::read_to_string(fixtures::folder().join("accuracy.toml")).unwrap();
-    let stated: Stated = toml::from_str(&text).unwrap();
-    let stated = stated.model.into_iter().find(|one| one.name == case.model && one.version == version).unwrap();
+    let stated = stated(case, version);
     let windows: Vec<usize> = answers.iter().map(|answer| answer.window).collect();
     assert_eq!(windows, (0..stated.windows).collect::<Vec<_>>(), "{} {version}: every window once", case.model);
     let labels: BTreeMap<usize, String> = rows(&format!("recordings/{}", case.labels))

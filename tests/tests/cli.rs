@@ -1,10 +1,14 @@
 //! `inferctl` against a running inferd: exit codes, the JSON that programs rely on, jobs, watching, samples.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Output, Stdio};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
-use inferd_tests::{Rig, fixtures, rig};
+use inferd_tests::{Rig, fixtures, processes, rig, skip};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP};
 use serde_json::Value;
 
 /// A belt of 50 pictures a second for ever, its model installed.
@@ -192,6 +196,64 @@ fn exit_code_3_is_nobody_there_and_says_how_to_start_it() {
     let watch = rig.ctl_output(&["watch"]).unwrap();
     assert_eq!(code(&watch), 3, "{watch:?}");
     assert!(complained(&watch).contains("is inferd running"), "{watch:?}");
+}
+
+/// As `nobody`, on a bus of the system's kind without polkit: reading is free, changing is not.
+#[test]
+fn exit_code_4_is_not_allowed() {
+    let test = "exit_code_4_is_not_allowed";
+    if !nix::unistd::Uid::effective().is_root() {
+        return skip::say_but_fail_in_ci(test, "only root can become another user");
+    }
+    let mut rig = Rig::on_system_bus().unwrap();
+    rig.configure("").unwrap();
+    rig.launch().unwrap();
+    // Nobody may not look into the folder where the programs were built.
+    let open = tempfile::tempdir().unwrap();
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let inferctl = open.path().join("inferctl");
+    fs::copy(rig::program("inferctl"), &inferctl).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let asked = rig.ctl_command(arguments);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&inferctl).args(arguments);
+        command.envs(asked.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(open.path());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let status = as_nobody(&["status"]);
+    assert_eq!(code(&status), 0, "{status:?}");
+    for refused in [&["reload"][..], &["watch"]] {
+        let output = as_nobody(refused);
+        assert_eq!((code(&output), said(&output)), (4, String::new()), "{refused:?}: {output:?}");
+        assert!(complained(&output).contains("sudo"), "{refused:?}: {output:?}");
+    }
+    assert_eq!(code(&rig.ctl_output(&["reload"]).unwrap()), 0, "root may");
+}
+
+/// The job's new runner is held, so that Ctrl-C comes before the end of the job whatever the machine does.
+#[test]
+fn exit_code_130_is_ctrl_c_and_the_job_goes_on() {
+    let rig = Rig::start("").unwrap();
+    let bundle = rig.pack(&fixtures::model("belt-inspect", "1.0.0")).unwrap();
+    let mut install = rig.ctl_command(&["install", rig::path(&bundle).unwrap()]);
+    let install = install.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut runner = None;
+    let begun = Instant::now();
+    while runner.is_none() {
+        assert!(begun.elapsed() < rig::PATIENCE, "no runner was started:\n{}", rig.log());
+        runner = processes::children(rig.pid()).unwrap().first().copied();
+    }
+    rig::signal(runner.unwrap(), SIGSTOP).unwrap();
+    let job = |rig: &Rig| rig.ctl_json(&["status"]).map(|status| status["jobs"][0].clone());
+    rig.wait_for("the job to run", |rig| Ok(job(rig)?["state"] == "running")).unwrap();
+    rig::signal(install.id(), SIGINT).unwrap();
+    let ended = install.wait_with_output().unwrap();
+    assert_eq!(code(&ended), 130, "{ended:?}");
+    assert!(complained(&ended).contains("the job goes on"), "{ended:?}");
+    assert_eq!(job(&rig).unwrap()["state"], "running");
+    rig::signal(runner.unwrap(), SIGCONT).unwrap();
+    rig.wait_for("the job to succeed", |rig| Ok(job(rig)?["state"] == "succeeded")).unwrap();
+    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"][0]["active"], "1.0.0");
 }
 
 #[test]

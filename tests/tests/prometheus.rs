@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use inferd_tests::outcomes::Collector;
 use inferd_tests::variant::{Variant, write};
-use inferd_tests::{Rig, fixtures, metrics, rig};
+use inferd_tests::{Rig, fixtures, metrics, rig, skip};
 use serde_json::Value;
 
 /// Prometheus with a temporary configuration and store; ends when dropped.
@@ -58,12 +58,12 @@ impl Drop for Prometheus {
     }
 }
 
-/// Says loudly where a program is absent.
+/// Says loudly where a program is absent; in CI that is a failure.
 fn is_there(program: &str, test: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     if !there {
-        eprintln!("\n*** SKIPPED {test}: no `{program}`; apt install prometheus ***\n");
+        skip::say_but_fail_in_ci(test, &format!("no `{program}`; apt install prometheus"));
     }
     there
 }

@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use inferd_tests::outcomes::{self, Collector};
-use inferd_tests::rig::{path, pipeline_config};
+use inferd_tests::rig::{path, pipeline_config_with};
+use inferd_tests::variant::write;
 use inferd_tests::{Rig, fixtures};
 
 /// A model by others with a recording for it.
@@ -21,7 +22,7 @@ struct Case {
     artifact: &'static str,
     /// The folder of golden samples and the output's name in it.
     golden: (&'static str, &'static str),
-    labels: &'static [&'static str],
+    /// The manifest below its head; the runner's own tests use the same files.
     manifest: &'static str,
     /// `[pipelines.*.source]`.
     source: &'static str,
@@ -29,17 +30,19 @@ struct Case {
     accuracy: (usize, usize),
 }
 
+impl Case {
+    /// Names of the classes.
+    fn labels(&self) -> Vec<String> {
+        let manifest: toml::Table = self.manifest.parse().unwrap();
+        manifest["output"]["labels"].clone().try_into().unwrap()
+    }
+}
+
 const VWW: Case = Case {
     name: "person",
     artifact: "image/vww_float.onnx",
     golden: ("image/golden/vww_float", "Identity"),
-    labels: &["nobody", "person"],
-    manifest: r#"
-[input]
-kind = "image"
-shape = [1, 96, 96, 3]
-layout = "NHWC"
-"#,
+    manifest: include_str!("../fixtures/realdata/vww_float.toml"),
     source: "",
     accuracy: (124, 128),
 };
@@ -48,31 +51,7 @@ const KWS: Case = Case {
     name: "word",
     artifact: "audio/kws_float.onnx",
     golden: ("audio/golden/kws_float", "Identity"),
-    labels: &["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown"],
-    manifest: r#"
-[input]
-kind = "audio"
-shape = [1, 49, 10, 1]
-layout = "NTFC"
-[input.audio]
-rate_hz = 16000
-range = "int16"
-normalize = "peak"
-features = "mfcc"
-frame_length = 480
-frame_step = 320
-fft_length = 512
-taper = "hann-periodic"
-spectrum = "magnitude"
-mel_bins = 40
-mel_low_hz = 20.0
-mel_high_hz = 4000.0
-log_offset = 1e-6
-coefficients = 10
-[window]
-length = 16000
-hop = 16000
-"#,
+    manifest: include_str!("../fixtures/realdata/kws_float.toml"),
     source: "",
     accuracy: (133, 144),
 };
@@ -81,21 +60,7 @@ const WAND: Case = Case {
     name: "wand",
     artifact: "imu/magic_wand_float.onnx",
     golden: ("imu/golden/magic_wand_float", "output_softmax"),
-    labels: &["AlohomoraCharm", "ArrestoMomentumCharm", "AvadaKedavra", "LocomotorCharm", "Revelio"],
-    manifest: r#"
-[input]
-kind = "imu"
-shape = [1, 6, 119]
-layout = "NCT"
-[input.imu]
-rate_hz = 119.0
-channels = ["aX", "aY", "aZ", "gX", "gY", "gZ"]
-offset = [4.0, 4.0, 4.0, 2000.0, 2000.0, 2000.0]
-scale = [0.125, 0.125, 0.125, 0.00025, 0.00025, 0.00025]
-[window]
-length = 119
-hop = 119
-"#,
+    manifest: include_str!("../fixtures/realdata/magic_wand_float.toml"),
     source: "rate_hz = 119.0\n",
     accuracy: (94, 100),
 };
@@ -146,14 +111,14 @@ fn gestures_are_seen_as_by_the_reference() {
     play(&data, &WAND, |folder| {
         let mut text = "aX,aY,aZ,gX,gY,gZ\n".to_owned();
         let mut classes = Vec::new();
-        for (class, name) in WAND.labels.iter().enumerate() {
+        for (class, name) in WAND.labels().iter().enumerate() {
             let rows = rows(&data.join(format!("imu/magic_wand_train/{name}.csv")));
             for gesture in rows.chunks_exact(119) {
                 gesture.iter().for_each(|row| text += &format!("{}\n", row.join(",")));
                 classes.push(class);
             }
         }
-        write(&folder.join("gestures.csv"), text.as_bytes());
+        write(&folder.join("gestures.csv"), text.as_bytes()).unwrap();
         (classes, folder.join("gestures.csv"))
     });
 }
@@ -169,7 +134,7 @@ fn a_reference_that_is_a_thousandth_off_is_refused() {
         let last = npy.len() - 4;
         let value = f32::from_le_bytes(npy[last..].try_into().unwrap());
         npy[last..].copy_from_slice(&(value + 1.5e-3).to_le_bytes());
-        write(&expected, &npy);
+        write(&expected, &npy).unwrap();
         let packed = rig.pack(&bundle).unwrap();
         let output = rig.ctl_output(&["install", path(&packed).unwrap(), "--json"]).unwrap();
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -184,8 +149,7 @@ fn play(data: &Path, case: &Case, record: impl FnOnce(&Path) -> (Vec<usize>, Pat
     let mut rig = Rig::new().unwrap();
     let (classes, recording) = record(rig.folder());
     let source = format!("pace = \"fast\"\nat_end = \"stop\"\n{}", case.source);
-    let config = pipeline_config(case.name, case.name, &recording, &source);
-    rig.configure(&config.replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1)).unwrap();
+    rig.configure(&pipeline_config_with("enabled = false", case.name, case.name, &recording, &source)).unwrap();
     rig.launch().unwrap();
     rig.install(&bundle_folder(data, case, rig.folder())).unwrap();
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
@@ -196,7 +160,8 @@ fn play(data: &Path, case: &Case, record: impl FnOnce(&Path) -> (Vec<usize>, Pat
     let answers = outcomes::of(&lines, case.name);
     let windows: Vec<_> = answers.iter().map(|line| line.outcome["window"].as_u64().unwrap()).collect();
     assert_eq!(windows, (0..classes.len() as u64).collect::<Vec<_>>(), "every window has one outcome, in order");
-    let is_right = |(line, class): &(&&outcomes::Line, &usize)| line.outcome["label"] == case.labels[**class];
+    let labels = case.labels();
+    let is_right = |(line, class): &(&&outcomes::Line, &usize)| line.outcome["label"] == labels[**class].as_str();
     let right = answers.iter().zip(&classes).filter(is_right).count();
     println!("{}: {right}/{} right", case.name, classes.len());
     assert_eq!((right, classes.len()), case.accuracy);
@@ -208,9 +173,8 @@ fn bundle_folder(data: &Path, case: &Case, below: &Path) -> PathBuf {
     fs::create_dir_all(folder.join("golden")).unwrap();
     fs::copy(data.join(case.artifact), folder.join("model.onnx")).unwrap();
     let mut manifest = format!(
-        "format = 1\nname = \"{}\"\nversion = \"1.0.0\"\nlicence = \"Apache-2.0\"\n[artifact]\nfile = \"model.onnx\"\n{}\
-         [output]\ntask = \"classification\"\nlabels = {:?}\n",
-        case.name, case.manifest, case.labels
+        "format = 1\nname = \"{}\"\nversion = \"1.0.0\"\nlicence = \"Apache-2.0\"\n[artifact]\nfile = \"model.onnx\"\n{}",
+        case.name, case.manifest
     );
     let samples = golden_samples(&data.join(case.golden.0), case.golden.1);
     assert!(samples.len() >= 3, "{} has golden samples", case.name);
@@ -221,7 +185,7 @@ fn bundle_folder(data: &Path, case: &Case, below: &Path) -> PathBuf {
             "[[golden]]\ninput = \"golden/{index}.in.npy\"\noutput = \"golden/{index}.npy\"\ntolerance = 0.001\n"
         );
     }
-    write(&folder.join("model.toml"), manifest.as_bytes());
+    write(&folder.join("model.toml"), manifest.as_bytes()).unwrap();
     folder
 }
 
@@ -239,8 +203,4 @@ fn golden_samples(folder: &Path, output: &str) -> Vec<(PathBuf, PathBuf)> {
 fn rows(file: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(file).unwrap();
     text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
-}
-
-fn write(path: &Path, bytes: &[u8]) {
-    fs::File::create(path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).unwrap();
 }

@@ -6,13 +6,13 @@
     reason = "a test that cannot go on fails, and says what it measured"
 )]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use inferd_tests::hold::Hold;
-use inferd_tests::outcomes::{self, Collector, Line};
-use inferd_tests::rig::{path, pipeline_config};
+use inferd_tests::outcomes::Counter;
+use inferd_tests::rig::{path, pipeline_config, pipeline_config_with};
+use inferd_tests::variant::Variant;
 use inferd_tests::{Rig, fixtures, processes};
 
 const PIPELINES: [(&str, &str); 3] = [("belt", "belt-inspect"), ("speech", "keyword"), ("motion", "gesture")];
@@ -20,14 +20,20 @@ const PIPELINES: [(&str, &str); 3] = [("belt", "belt-inspect"), ("speech", "keyw
 /// Swaps of the belt's model in a row.
 const SWAPS: usize = 100;
 
-/// After this many everything that is made once has been made. A multiple of 20: every model is at 1.0.0 again, as it is
-/// after the last.
+/// Swaps before the first look at memory: there and back, so that what is made once has been made, and nothing more.
+const WARM_UP: usize = 2;
+
+/// Swaps before a second look. A multiple of 20: every model is at 1.0.0 again, as it is after the last.
 const FIRST_FEW: usize = 20;
 
 #[test]
 fn a_hundred_swaps_under_load_lose_no_window_and_leave_nothing_behind() {
-    let (rig, collector) = rig_with_both_versions();
-    let mut before = None;
+    let (rig, counter) = rig_with_both_versions();
+    for swap in 1..=WARM_UP {
+        PIPELINES.iter().for_each(|(_, model)| swap_to(&rig, model, swap));
+    }
+    let before = Footprint::settled(&rig);
+    let mut early = None;
     for swap in 1..=SWAPS {
         swap_to(&rig, "belt-inspect", swap);
         if swap % 10 == 0 {
@@ -35,29 +41,34 @@ fn a_hundred_swaps_under_load_lose_no_window_and_leave_nothing_behind() {
             swap_to(&rig, "gesture", swap / 10);
         }
         if swap == FIRST_FEW {
-            before = Some(Footprint::settled(&rig));
+            early = Some(Footprint::settled(&rig));
         }
     }
-    Footprint::settled(&rig).assert_like(&before.unwrap());
+    // The heap of several threads finds its size in the first tens of swaps (400 swaps: half of its growth in 20 of them,
+    // 3.4 % in all); what leaks grows on. So the daemon by itself is held to 5 % from the early one on.
+    let after = Footprint::settled(&rig);
+    after.assert_like(&before, 0.1);
+    after.assert_like(&early.unwrap(), 0.05);
+    rig.wait_for("memory files to be given back", |rig| Ok(processes::memory_files(rig.pid())? <= before.memory_files))
+        .unwrap();
     assert_one_runner_each(&rig);
     let swaps = rig.scrape().unwrap();
     let succeeded = swaps.value("inferd_model_swaps_total", &[("model", "belt-inspect"), ("result", "succeeded")]);
     // The first is the installation's.
-    assert_eq!(succeeded, Some(SWAPS as f64 + 1.0));
-    let lines = drained(&rig, collector);
+    assert_eq!(succeeded, Some((WARM_UP + SWAPS) as f64 + 1.0));
+    drain(&rig, &counter);
     for (pipeline, _) in PIPELINES {
-        assert_whole(&rig, &lines, pipeline);
-        let versions = outcomes::tally(&outcomes::of(&lines, pipeline)).by_version.len();
-        assert_eq!(versions, 2, "{pipeline}: both versions served");
+        assert_whole(&rig, &counter, pipeline);
+        assert_eq!(counter.of(pipeline).by_version.len(), 2, "{pipeline}: both versions served");
     }
-    assert_eq!(outcomes::version_changes(&outcomes::of(&lines, "belt")), SWAPS);
+    assert_eq!(counter.of("belt").version_changes, WARM_UP + SWAPS);
 }
 
 #[test]
 fn a_version_that_computes_something_else_never_serves() {
-    let (rig, collector) = rig_with_both_versions();
+    let (rig, counter) = rig_with_both_versions();
     let runner = rig.runner_pid("belt").unwrap();
-    let bundle = rig.pack(&with_wrong_golden(rig.folder())).unwrap();
+    let bundle = rig.pack(with_wrong_golden(&rig).folder()).unwrap();
     let output = rig.ctl_output(&["install", path(&bundle).unwrap(), "--activate", "--json"]).unwrap();
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -72,14 +83,14 @@ fn a_version_that_computes_something_else_never_serves() {
     assert_eq!(rig.runner_pid("belt").unwrap(), runner, "the old runner went on");
     assert_one_runner_each(&rig);
     rig.ctl(&["remove", "belt-inspect", "1.2.0"]).unwrap();
-    let lines = drained(&rig, collector);
-    assert_whole(&rig, &lines, "belt");
-    assert_eq!(outcomes::version_changes(&outcomes::of(&lines, "belt")), 0);
+    drain(&rig, &counter);
+    assert_whole(&rig, &counter, "belt");
+    assert_eq!(counter.of("belt").version_changes, 0);
 }
 
 #[test]
 fn a_rollback_goes_back_under_load_and_what_serves_cannot_be_removed() {
-    let (rig, collector) = rig_with_both_versions();
+    let (rig, counter) = rig_with_both_versions();
     let refused = rig.ctl_output(&["rollback", "belt-inspect"]).unwrap();
     assert_eq!(refused.status.code(), Some(1), "there is nothing to go back to yet");
     swap_to(&rig, "belt-inspect", 1);
@@ -93,14 +104,11 @@ fn a_rollback_goes_back_under_load_and_what_serves_cannot_be_removed() {
     rig.ctl(&["rollback", "belt-inspect"]).unwrap();
     assert_eq!(active(&rig, "belt-inspect").0, "1.0.0");
     assert_eq!(rig.pipeline("belt").unwrap()["version"], "1.0.0");
-    let lines = drained(&rig, collector);
-    assert_whole(&rig, &lines, "belt");
-    let belt = outcomes::of(&lines, "belt");
-    assert_eq!(outcomes::version_changes(&belt), 2);
-    assert_eq!(
-        (&belt[0].outcome["version"], &belt[belt.len() - 1].outcome["version"]),
-        (&"1.0.0".into(), &"1.0.0".into())
-    );
+    drain(&rig, &counter);
+    assert_whole(&rig, &counter, "belt");
+    // There and back: it ends with the version that it began with.
+    let belt = counter.of("belt");
+    assert_eq!((belt.version_changes, belt.by_version.len()), (2, 2), "{belt:?}");
 }
 
 #[test]
@@ -108,9 +116,9 @@ fn a_pipeline_that_comes_up_during_a_swap_serves_the_new_version() {
     let mut rig = Rig::new().unwrap();
     let hold = Hold::on(&mut rig).unwrap();
     let recording = fixtures::recording_of("belt-inspect");
-    let pipeline = |name| pipeline_config(name, "belt-inspect", &recording, "at_end = \"loop\"");
-    let late = pipeline("late").replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1);
-    rig.configure(&format!("{}{late}", pipeline("belt"))).unwrap();
+    let belt = pipeline_config("belt", "belt-inspect", &recording, "at_end = \"loop\"");
+    let late = pipeline_config_with("enabled = false", "late", "belt-inspect", &recording, "at_end = \"loop\"");
+    rig.configure(&format!("{belt}{late}")).unwrap();
     rig.launch().unwrap();
     for version in ["1.0.0", "1.1.0"] {
         rig.install(&fixtures::model("belt-inspect", version)).unwrap();
@@ -156,16 +164,15 @@ fn job(rig: &Rig) -> anyhow::Result<serde_json::Value> {
     Ok(jobs.as_array().and_then(|jobs| jobs.last()).cloned().unwrap_or_default())
 }
 
-/// Three pipelines under way on 1.0.0, 1.1.0 installed beside it, the collector attached before the first window. The
-/// belt is played as fast as its model takes it.
-fn rig_with_both_versions() -> (Rig, Collector) {
+/// Three pipelines under way on 1.0.0, 1.1.0 installed beside it, the counter attached before the first window. The belt
+/// is played as fast as its model takes it.
+fn rig_with_both_versions() -> (Rig, Counter) {
     let config: String = PIPELINES
         .iter()
         .map(|(pipeline, model)| {
             let pace = if *pipeline == "belt" { "fast" } else { "realtime" };
             let source = format!("pace = \"{pace}\"\nat_end = \"loop\"");
-            let table = pipeline_config(pipeline, model, &fixtures::recording_of(model), &source);
-            table.replacen("\n[pipelines", "\nenabled = false\n[pipelines", 1)
+            pipeline_config_with("enabled = false", pipeline, model, &fixtures::recording_of(model), &source)
         })
         .collect();
     let rig = Rig::start(&config).unwrap();
@@ -173,14 +180,14 @@ fn rig_with_both_versions() -> (Rig, Collector) {
         rig.install(&fixtures::model(model, "1.0.0")).unwrap();
         rig.install(&fixtures::model(model, "1.1.0")).unwrap();
     }
-    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    let counter = Counter::attach(&rig.outcomes_socket()).unwrap();
     for (pipeline, _) in PIPELINES {
         rig.ctl(&["start", pipeline]).unwrap();
         rig.wait_for_state(pipeline, "running").unwrap();
     }
-    rig.wait_for("the first windows", |_| Ok(PIPELINES.iter().all(|(pipeline, _)| collector.count(pipeline) > 0)))
+    rig.wait_for("the first windows", |_| Ok(PIPELINES.iter().all(|(pipeline, _)| counter.of(pipeline).outcomes > 0)))
         .unwrap();
-    (rig, collector)
+    (rig, counter)
 }
 
 /// Odd swaps go to 1.1.0, even ones back.
@@ -197,53 +204,39 @@ fn active(rig: &Rig, model: &str) -> (String, String) {
 }
 
 /// Version 1.2.0: 1.1.0 with one expected output changed.
-fn with_wrong_golden(folder: &Path) -> PathBuf {
-    let (from, to) = (fixtures::model("belt-inspect", "1.1.0"), folder.join("belt-inspect-1.2.0"));
-    fs::create_dir_all(to.join("golden")).unwrap();
-    for file in ["model.onnx", "model.toml"] {
-        fs::copy(from.join(file), to.join(file)).unwrap();
-    }
-    for file in fs::read_dir(from.join("golden")).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join("golden").join(file.file_name())).unwrap();
-    }
-    let manifest = fs::read_to_string(from.join("model.toml")).unwrap();
-    write(&to.join("model.toml"), manifest.replacen("\"1.1.0\"", "\"1.2.0\"", 1).as_bytes());
-    let expected = to.join("golden/empty.npy");
-    let mut npy = fs::read(&expected).unwrap();
-    let last = npy.len() - 4;
-    npy[last..].copy_from_slice(&0.5_f32.to_le_bytes());
-    write(&expected, &npy);
-    to
+fn with_wrong_golden(rig: &Rig) -> Variant {
+    let variant = Variant::of("belt-inspect", "1.1.0", rig.folder()).unwrap();
+    let variant = variant.manifest("version = \"1.1.0\"", "version = \"1.2.0\"").unwrap();
+    let changed = variant.file("golden/empty.npy", |mut npy| {
+        let last = npy.len() - 4;
+        npy[last..].copy_from_slice(&0.5_f32.to_le_bytes());
+        npy
+    });
+    changed.unwrap()
 }
 
-fn write(path: &Path, bytes: &[u8]) {
-    fs::File::create(path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).unwrap();
-}
-
-/// Stops every pipeline and gives all outcomes.
-fn drained(rig: &Rig, collector: Collector) -> Vec<Line> {
+/// Stops every pipeline and waits for all of its outcomes.
+fn drain(rig: &Rig, counter: &Counter) {
     for (pipeline, _) in PIPELINES {
         rig.ctl(&["stop", pipeline]).unwrap();
         let ended = rig.wait_for_state(pipeline, "stopped").unwrap();
         let windows = usize::try_from(ended["counts"]["windows"].as_u64().unwrap()).unwrap();
-        rig.wait_for("the last lines", |_| Ok(collector.count(pipeline) >= windows)).unwrap();
+        let all_came = |_: &Rig| {
+            anyhow::ensure!(counter.missed() == 0, "the counter was too slow; nothing is proven");
+            Ok(counter.of(pipeline).outcomes >= windows)
+        };
+        let came = rig.wait_for("the last lines", all_came);
+        came.unwrap_or_else(|error| panic!("{windows} windows of {pipeline}, {:?}: {error:#}", counter.of(pipeline)));
     }
-    let lines = collector.lines();
-    assert_eq!(outcomes::missed(&lines), 0, "the collector was too slow; nothing is proven");
-    lines
 }
 
 /// Every window from the first to the last that inferd counted has one outcome, in order, none failed.
-fn assert_whole(rig: &Rig, lines: &[Line], pipeline: &str) {
-    let lines = outcomes::of(lines, pipeline);
-    let tally = outcomes::tally(&lines);
+fn assert_whole(rig: &Rig, counter: &Counter, pipeline: &str) {
+    let tally = counter.of(pipeline);
     println!("{pipeline}: {tally:?}");
-    assert_eq!((tally.lost, tally.doubled, tally.out_of_order), (0, 0, 0), "{pipeline}");
-    assert_eq!(lines[0].outcome["window"], 0, "{pipeline}");
+    assert!(tally.is_whole() && tally.first == Some(0) && tally.failed == 0, "{pipeline}: {tally:?}");
     let counted = rig.pipeline(pipeline).unwrap()["counts"]["windows"].as_u64();
     assert_eq!(counted, Some(tally.outcomes as u64), "{pipeline}");
-    assert!(lines.iter().all(|line| line.outcome["verdict"] != "failed"), "{pipeline}");
 }
 
 fn assert_one_runner_each(rig: &Rig) {
@@ -257,6 +250,8 @@ fn assert_one_runner_each(rig: &Rig) {
 struct Footprint {
     daemon_kb: u64,
     runners_kb: u64,
+    /// Bytes of verified models and of frame memory, also where nobody has them mapped.
+    memory_files: u64,
     files: Vec<PathBuf>,
 }
 
@@ -271,7 +266,12 @@ impl Footprint {
             values[values.len() / 2]
         };
         let files = readings.iter().min_by_key(|reading| reading.files.len()).unwrap().files.clone();
-        Self { daemon_kb: median(|one| one.daemon_kb), runners_kb: median(|one| one.runners_kb), files }
+        Self {
+            daemon_kb: median(|one| one.daemon_kb),
+            runners_kb: median(|one| one.runners_kb),
+            memory_files: median(|one| one.memory_files),
+            files,
+        }
     }
 
     fn read(rig: &Rig) -> Self {
@@ -281,27 +281,32 @@ impl Footprint {
         Self {
             daemon_kb: processes::resident_kb(rig.pid()).unwrap(),
             runners_kb: runners.iter().map(|pid| processes::resident_kb(*pid).unwrap()).sum(),
+            memory_files: processes::memory_files(rig.pid()).unwrap(),
             files: processes::open_files(rig.pid()).unwrap(),
         }
     }
 
-    fn assert_like(&self, before: &Self) {
+    /// Memory with the runners is within 5 % of what it was; `most` is how much the daemon by itself may have grown.
+    fn assert_like(&self, before: &Self, most: f64) {
         let grown = |now: u64, before: u64| now as f64 / before as f64 - 1.0;
         let daemon = grown(self.daemon_kb, before.daemon_kb);
         let all = grown(self.daemon_kb + self.runners_kb, before.daemon_kb + before.runners_kb);
         println!(
-            "daemon {} -> {} kB ({:+.1} %), with runners {} -> {} kB ({:+.1} %), descriptors {} -> {}",
+            "daemon {} -> {} kB ({:+.1} %), with runners {} -> {} kB ({:+.1} %), memory files {} -> {} B, \
+             descriptors {} -> {}",
             before.daemon_kb,
             self.daemon_kb,
             daemon * 100.0,
             before.daemon_kb + before.runners_kb,
             self.daemon_kb + self.runners_kb,
             all * 100.0,
+            before.memory_files,
+            self.memory_files,
             before.files.len(),
             self.files.len()
         );
         assert!(all.abs() <= 0.05, "memory of inferd with its runners changed by {:.1} %", all * 100.0);
-        assert!(daemon <= 0.05, "memory of inferd grew by {:.1} %", daemon * 100.0);
+        assert!(daemon <= most, "memory of inferd grew by {:.1} %", daemon * 100.0);
         let files = |files: &[PathBuf]| files.iter().map(|file| format!("{}\n", file.display())).collect::<String>();
         assert!(
             self.files.len() <= before.files.len(),

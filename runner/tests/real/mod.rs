@@ -1,5 +1,6 @@
 //! Real models and recordings by others, which lie beside the workspace or nowhere.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use inferd_core::manifest::Manifest;
@@ -11,7 +12,8 @@ pub(crate) fn realdata() -> Option<PathBuf> {
     if folder.join("INDEX.md").is_file() {
         return Some(folder);
     }
-    eprintln!("\n*** SKIPPED: no realdata at {} ***\n", folder.display());
+    // Written directly: what `eprintln!` prints is captured, and shown of failing tests only.
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: no real models and recordings at {} ***\n", folder.display());
     None
 }
 
@@ -23,13 +25,5 @@ pub(crate) fn manifest(model: &str, body: &str) -> Manifest {
     Manifest::parse(&text, &mut |_| Err("no files".into())).unwrap()
 }
 
-/// Input and output of `image/vww_float.onnx`.
-pub(crate) const VWW: &str = r#"
-[input]
-kind = "image"
-shape = [1, 96, 96, 3]
-layout = "NHWC"
-[output]
-task = "classification"
-labels = ["nobody", "person"]
-"#;
+/// The manifest of `image/vww_float.onnx` below its head; whole-system tests use the same files.
+pub(crate) const VWW: &str = include_str!("../../../tests/fixtures/realdata/vww_float.toml");

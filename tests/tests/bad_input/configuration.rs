@@ -107,7 +107,9 @@ fn a_pipeline_whose_model_is_not_installed_waits_and_starts_by_itself() {
     let ready = rig.metrics_url().unwrap().replace("/metrics", "/readyz");
     let (status, why) = inferd_tests::metrics::get(&ready).unwrap();
     assert_eq!(status, 503);
-    assert_words(&why, &["gesture", "not installed"]);
+    assert_words(&why, &["gesture waiting: model gesture is not installed; `inferctl install FILE`"]);
+    let healthy = inferd_tests::metrics::get(&ready.replace("/readyz", "/healthz")).unwrap();
+    assert_eq!(healthy, (200, "ok\n".to_owned()), "inferd itself is well");
 
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     rig.install(&fixtures::model("gesture", "1.0.0")).unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use inferd_tests::{Rig, fixtures, outside, rig};
+use inferd_tests::{Rig, fixtures, outside, rig, skip};
 
 use crate::serving::{MODEL, Serving, assert_failed_job, belt};
 
@@ -20,7 +20,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { at: at.to_owned() });
         }
-        eprintln!("\n*** SKIPPED {test}: a small disk cannot be mounted here; run it as root ***\n");
+        skip::say_but_fail_in_ci(test, "a small disk cannot be mounted here; run it as root");
         None
     }
 

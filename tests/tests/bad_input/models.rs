@@ -2,7 +2,7 @@
 
 use inferd_tests::outcomes::{Collector, of, tally};
 use inferd_tests::variant::{Variant, replace_bytes};
-use inferd_tests::{Rig, fixtures, outside, rig};
+use inferd_tests::{Rig, fixtures, outside, processes, rig};
 use tract_onnx::prelude::Framework as _;
 
 use crate::serving::{MODEL, Serving, assert_failed_job};
@@ -120,7 +120,7 @@ fn a_refused_first_version_lets_its_pipeline_wait_for_a_better_one() {
     rig.wait_for("the pipeline to say what it waits for", waits).unwrap();
     rig.ctl(&["remove", "gesture", "1.0.0"]).unwrap();
     assert_eq!(outside::tree(&rig.state()).unwrap(), before, "something was left on the disk");
-    assert!(outside::children(rig.pid()).is_empty(), "a runner was left");
+    assert!(processes::children(rig.pid()).unwrap().is_empty(), "a runner was left");
 
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     rig.install(&fixtures::model("gesture", "1.0.0")).unwrap();

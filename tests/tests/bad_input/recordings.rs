@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use inferd_tests::outcomes::{Collector, of, tally};
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, fixtures, outside, rig};
+use inferd_tests::{Rig, fixtures, processes, rig};
 use serde_json::Value;
 
 use crate::serving::{Serving, assert_words, belt};
@@ -171,7 +171,7 @@ fn a_word_where_a_number_belongs() {
     rig.wait_for("the outcomes of what came before", |_| Ok(collector.count("bad") >= 8)).unwrap();
     let outcomes: Vec<Value> = collector.lines().into_iter().map(|line| line.outcome).collect();
     assert!(outcomes.iter().all(|outcome| outcome["verdict"] != "failed"), "{outcomes:?}");
-    assert!(outside::children(rig.pid()).is_empty(), "the runner stays without a pipeline");
+    assert!(processes::children(rig.pid()).unwrap().is_empty(), "the runner stays without a pipeline");
 }
 
 #[test]

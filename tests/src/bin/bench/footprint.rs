@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use inferd_tests::outcomes::{Collector, Line};
-use inferd_tests::{Rig, fixtures, metrics, rig};
+use inferd_tests::{Rig, fixtures, metrics, processes, rig};
 use serde_json::Value;
 
 use crate::floor::Chain;
@@ -110,10 +110,8 @@ fn memory(rig: &Rig) -> anyhow::Result<Vec<Row>> {
 
 /// `VmRSS` of `/proc/PID/status`, in megabytes of 10^6 bytes.
 fn resident_mb(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kibibytes * 1024.0 / 1e6)
+    #[allow(clippy::cast_precision_loss, reason = "a process has no 2^52 kilobytes")]
+    Ok(processes::resident_kb(pid)? as f64 * 1024.0 / 1e6)
 }
 
 fn scrape(url: &str) -> anyhow::Result<Row> {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+pub(crate) use inferd_tests::statistics::quantile;
+
 /// A measured figure.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -59,24 +61,4 @@ pub(crate) fn load() -> String {
 pub(crate) fn say(text: &str) {
     // Whoever has closed the pipe does not want to read on.
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// The value at a share of a list, which is sorted for it; nearest rank. NaN of none, so that it cannot pass for a figure.
-pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let rank = (share * values.len() as f64).ceil() as usize;
-    values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_a_measured_value_or_nothing() {
-        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.5), 2.0);
-        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.99), 3.0);
-        assert!(quantile(&mut [], 0.5).is_nan());
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use inferd_tests::outcomes::{self, Line, Tally};
+use inferd_tests::statistics::quantile;
 use serde_json::Value;
 
 /// Over this time windows per second are counted.
@@ -22,7 +23,7 @@ pub(crate) struct Figures {
     pub(crate) unsure: BTreeMap<String, usize>,
     /// Windows per second over the last moments.
     pub(crate) per_second: f64,
-    /// From the frame being ready to the outcome, in milliseconds.
+    /// From the frame being ready to the outcome, in milliseconds; 0 before the first.
     pub(crate) p50_ms: f64,
     /// Likewise.
     pub(crate) p99_ms: f64,
@@ -34,15 +35,15 @@ impl Figures {
     /// Of all lines that came so far.
     pub(crate) fn of(lines: &[Line], pipeline: &str) -> Self {
         let lines = outcomes::of(lines, pipeline);
-        let latencies = sorted(lines.iter().filter_map(|line| line.outcome["latency_ms"].as_f64()).collect());
+        let mut latencies: Vec<f64> = lines.iter().filter_map(|line| line.outcome["latency_ms"].as_f64()).collect();
         Self {
             tally: outcomes::tally(&lines),
             first_window: lines.first().and_then(|line| line.outcome["window"].as_u64()),
             verdicts: count(lines.iter().map(|line| &line.outcome["verdict"])),
             unsure: count(lines.iter().filter(|line| is_unsure(&line.outcome)).map(|line| &line.outcome["version"])),
             per_second: per_second(&lines),
-            p50_ms: quantile(&latencies, 0.5),
-            p99_ms: quantile(&latencies, 0.99),
+            p50_ms: quantile(&mut latencies, 0.5).max(0.0),
+            p99_ms: quantile(&mut latencies, 0.99).max(0.0),
             last: lines.last().map(|line| line.outcome.clone()),
         }
     }
@@ -84,18 +85,6 @@ fn per_second(lines: &[&Line]) -> f64 {
     recent / RECENT.as_secs_f64()
 }
 
-/// The least value that a share of the values does not exceed; 0 of none. Nearest rank: it is one that was measured.
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
-}
-
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
 #[allow(clippy::cast_precision_loss, reason = "thousands of windows")]
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -106,13 +95,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_quantile_is_a_value_that_was_measured() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!([quantile(&values, 0.5), quantile(&values, 0.99), quantile(&values, 1.0)], [100.0, 198.0, 200.0]);
-        assert_eq!([quantile(&[7.0], 0.99), quantile(&[], 0.5)], [7.0, 0.0]);
-    }
 
     #[test]
     fn figures_are_of_one_pipeline_and_by_version() {

@@ -33,6 +33,9 @@ pub(crate) const ACTS: [Act; 3] = [
     Act { pipeline: "motion", model: "gesture", about: "a motion sensor", source: "" },
 ];
 
+/// Windows of which a model is less sure than this are kept: uncertainty, 0 to 1.
+pub(crate) const ABOVE: f64 = 0.4;
+
 /// The version that everything begins with.
 pub(crate) const OLD: &str = "1.0.0";
 
@@ -115,7 +118,8 @@ fn config(upload_url: &str) -> String {
     let mut config = format!("[upload]\nto = \"http\"\nurl = \"{upload_url}\"\n");
     for act in &ACTS {
         let rest = format!(
-            "at_end = \"loop\"\n{}\n[pipelines.{}.sampling]\nstrategy = \"least-confidence\"\nper_minute = 60\n",
+            "at_end = \"loop\"\n{}\n[pipelines.{}.sampling]\nstrategy = \"least-confidence\"\nabove = {ABOVE}\n\
+             per_minute = 60\n",
             act.source, act.pipeline
         );
         config += &rig::pipeline_config(act.pipeline, act.model, &fixtures::recording_of(act.model), &rest);
