@@ -33,7 +33,7 @@ use crate::model::store::LoadedVersion;
 use crate::publish::Publisher;
 use crate::sampling::Sampler;
 use crate::spool::{Offered, Spool};
-use control::{Answer, Inbox, Order};
+use control::{Answer, Inbox, Promotion};
 pub use control::{Handle, Promoted};
 pub use figures::{Counts, PipelineState};
 use status::Ended;
@@ -213,22 +213,30 @@ impl Pipeline {
     }
 
     fn obey(&mut self) {
-        while let Some(order) = self.inbox.next() {
-            match order {
-                Order::Stop => {
-                    self.frames.stop();
-                    self.status.stop();
-                }
-                Order::Abandon => self.abandoned = true,
-                Order::Capture(count) => self.sampler.capture(count),
-                Order::Promote(runner, answer) => match self.windows.change(&runner.version().manifest) {
-                    Ok(()) => {
-                        self.engine.promote(*runner);
-                        self.promoting = Some(answer);
-                    }
-                    Err(mismatch) => answer.send(Err(mismatch)),
-                },
-            }
+        let orders = self.inbox.take();
+        if let Some(settings) = orders.settings {
+            self.engine.change_settings(settings);
+        }
+        if let Some(promotion) = orders.promotion {
+            self.promote(promotion);
+        }
+        if orders.capture > 0 {
+            self.sampler.capture(orders.capture);
+        }
+        if orders.stop {
+            self.frames.stop();
+            self.status.stop();
+        }
+        self.abandoned |= orders.abandon;
+    }
+
+    fn promote(&mut self, Promotion { runner, answer }: Promotion) {
+        if let Err(mismatch) = self.windows.change(&runner.version().manifest) {
+            return answer.send(Promoted::Mismatch(mismatch));
+        }
+        self.engine.promote(*runner);
+        if let Some(earlier) = self.promoting.replace(answer) {
+            earlier.send(Promoted::Replaced);
         }
     }
 
@@ -252,7 +260,7 @@ impl Pipeline {
         if !self.engine.is_promoting()
             && let Some(answer) = self.promoting.take()
         {
-            answer.send(Ok(()));
+            answer.send(Promoted::Yes);
         }
     }
 

@@ -22,8 +22,8 @@ use crate::model::rollout::Step;
 use crate::model::store::{LoadedVersion, StoreError};
 use crate::pipeline::{Handle, Promoted};
 
-/// A pipeline takes a promotion between two windows; one that does not for this long has ended.
-const PROMOTION_PATIENCE: Duration = Duration::from_secs(30);
+/// Time for a pipeline to take a promotion, beyond the deadlines of the two windows that its runner may have.
+const PROMOTION_MARGIN: Duration = Duration::from_secs(5);
 
 /// A swap that is asked for.
 pub(super) struct Swap {
@@ -54,7 +54,7 @@ impl Swap {
         }
         self.deps.store.activate(&self.model, &self.version)?;
         progress(Step::Promoted);
-        self.promote(proven);
+        self.promote(proven, settings.deadline.saturating_mul(2).saturating_add(PROMOTION_MARGIN));
         progress(Step::Committed);
         Ok(())
     }
@@ -77,10 +77,14 @@ impl Swap {
         Ok(runner)
     }
 
-    fn promote(&self, proven: Vec<Runner>) {
+    fn promote(&self, proven: Vec<Runner>, patience: Duration) {
         for (pipeline, runner) in self.pipelines.iter().zip(proven) {
-            match pipeline.promote(runner, PROMOTION_PATIENCE) {
-                Promoted::Yes => {}
+            match pipeline.promote(runner, patience) {
+                // A promotion is replaced by that of a later choice, which holds then.
+                Promoted::Yes | Promoted::Replaced => {}
+                Promoted::Late => {
+                    tracing::warn!(model = %self.model, ?patience, "a pipeline has not taken its model's new version yet");
+                }
                 // It comes up with the version that is active now.
                 Promoted::Ended => tracing::info!(model = %self.model, "a pipeline ended while its model was swapped"),
                 Promoted::Mismatch(mismatch) => {

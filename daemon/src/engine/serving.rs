@@ -142,6 +142,11 @@ impl Engine {
         }
     }
 
+    /// Starts further runners by these settings. The deadline counts at once, the rest at the next start.
+    pub fn change_settings(&mut self, settings: RunnerSettings) {
+        self.settings = settings;
+    }
+
     /// Whether another window may be submitted. Not while a candidate waits for its turn.
     pub fn has_room(&self) -> bool {
         self.candidate.is_none() && self.pending.len() + self.in_flight.len() < IN_FLIGHT

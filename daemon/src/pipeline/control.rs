@@ -1,68 +1,48 @@
 //! How the rest of the daemon speaks to a pipeline's thread.
 //!
-//! Orders: a queue of 16; the one who orders waits where it is full, which no thread on the data path does.
+//! Orders are not queued. There is one place for each kind, and a newer order takes the place of one that was not obeyed
+//! yet: nothing overflows, whoever orders never waits (the bus's thread does), and a stop is never behind anything.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::status::Status;
 use crate::capture::{Mismatch, SourceInfo};
-use crate::engine::Runner;
+use crate::engine::{Runner, RunnerSettings};
 use crate::host::wake::Bell;
 
-const ORDERS: usize = 16;
-
-/// What a pipeline is told.
-pub(super) enum Order {
+/// What a pipeline is told and has not obeyed yet.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
     /// Serve what was begun, then end.
-    Stop,
-    /// End at once; the runner is killed and windows that it has are lost.
-    Abandon,
-    /// Keep the next windows as samples.
-    Capture(u32),
+    pub(super) stop: bool,
+    /// End at once; the runner is killed and windows that it has fail.
+    pub(super) abandon: bool,
+    /// Keep at least so many of the next windows as samples.
+    pub(super) capture: u32,
+    /// Start further runners like this, and wait for them so long.
+    pub(super) settings: Option<RunnerSettings>,
     /// Let this proven runner take over.
-    Promote(Box<Runner>, Answer),
+    pub(super) promotion: Option<Promotion>,
+}
+
+/// A proven runner that is to take over.
+#[derive(Debug)]
+pub(super) struct Promotion {
+    pub(super) runner: Box<Runner>,
+    pub(super) answer: Answer,
 }
 
 /// Where the answer to a promotion goes.
-pub(super) struct Answer(SyncSender<Result<(), Mismatch>>);
+#[derive(Debug)]
+pub(super) struct Answer(SyncSender<Promoted>);
 
 impl Answer {
-    pub(super) fn send(self, result: Result<(), Mismatch>) {
+    pub(super) fn send(self, promoted: Promoted) {
         // Whoever asked may have gone; the promotion holds all the same.
-        let _ = self.0.send(result);
-    }
-}
-
-/// The thread's end.
-pub(super) struct Inbox(Receiver<Order>);
-
-impl Inbox {
-    pub(super) fn next(&self) -> Option<Order> {
-        self.0.try_recv().ok()
-    }
-}
-
-/// The other end. Dropping it does not stop the pipeline.
-#[derive(Debug)]
-pub struct Handle {
-    source: SourceInfo,
-    status: Arc<Status>,
-    orders: SyncSender<Order>,
-    bell: Bell,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl std::fmt::Debug for Order {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Stop => "Stop",
-            Self::Abandon => "Abandon",
-            Self::Capture(_) => "Capture",
-            Self::Promote(..) => "Promote",
-        })
+        let _ = self.0.send(promoted);
     }
 }
 
@@ -73,13 +53,56 @@ pub enum Promoted {
     Yes,
     /// Its windows cannot be cut from this source; the old one serves.
     Mismatch(Mismatch),
+    /// Another promotion came before this one had its turn.
+    Replaced,
+    /// It was not its turn in time; it still comes, unless the pipeline ends or another promotion does.
+    Late,
     /// The pipeline has ended meanwhile.
     Ended,
 }
 
+/// What both ends share. `None` once the thread has ended.
+#[derive(Debug)]
+struct Shared(Mutex<Option<Orders>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Orders>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's end. Dropping it says that no order will be obeyed any more.
+pub(super) struct Inbox(Arc<Shared>);
+
+impl Inbox {
+    /// All orders that came since the last time.
+    pub(super) fn take(&self) -> Orders {
+        self.0.lock().replace(Orders::default()).unwrap_or_default()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // Out of the lock: a promotion that comes too late holds a process that is ended with it.
+        let left = self.0.lock().take();
+        drop(left);
+    }
+}
+
+/// The other end. Dropping it does not stop the pipeline.
+#[derive(Debug)]
+pub struct Handle {
+    source: SourceInfo,
+    status: Arc<Status>,
+    orders: Arc<Shared>,
+    bell: Bell,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
 pub(super) fn pair(source: SourceInfo, status: Arc<Status>, bell: Bell) -> (Handle, Inbox) {
-    let (orders, inbox) = sync_channel(ORDERS);
-    (Handle { source, status, orders, bell, thread: Mutex::new(None) }, Inbox(inbox))
+    let orders = Arc::new(Shared(Mutex::new(Some(Orders::default()))));
+    let inbox = Inbox(Arc::clone(&orders));
+    (Handle { source, status, orders, bell, thread: Mutex::new(None) }, inbox)
 }
 
 impl Handle {
@@ -99,29 +122,39 @@ impl Handle {
 
     /// Lets it serve what was begun and end.
     pub fn stop(&self) {
-        self.order(Order::Stop);
+        self.order(|orders| orders.stop = true);
     }
 
     /// Ends it at once, with its runner, whatever that is at.
     pub fn abandon(&self) {
-        self.order(Order::Abandon);
+        self.order(|orders| orders.abandon = true);
     }
 
-    /// Keeps the next `count` windows as samples.
-    pub fn capture(&self, count: u32) {
-        self.order(Order::Capture(count));
+    /// Keeps at least the next `count` windows as samples; `false` where the pipeline has ended.
+    pub fn capture(&self, count: u32) -> bool {
+        self.order(|orders| orders.capture = orders.capture.max(count))
     }
 
-    /// Lets a proven runner take over between two windows; waits until the pipeline has taken it.
+    /// Starts further runners by these settings; the deadline counts at once. Nothing where the pipeline has ended.
+    pub fn settings(&self, settings: RunnerSettings) {
+        self.order(|orders| orders.settings = Some(settings));
+    }
+
+    /// Lets a proven runner take over between two windows; waits until that has happened. Blocks.
     pub fn promote(&self, runner: Runner, patience: Duration) -> Promoted {
         let (sender, answer) = sync_channel(1);
-        if !self.order(Order::Promote(Box::new(runner), Answer(sender))) {
+        let promotion = Promotion { runner: Box::new(runner), answer: Answer(sender) };
+        let mut replaced = None;
+        if !self.order(|orders| replaced = orders.promotion.replace(promotion)) {
             return Promoted::Ended;
         }
+        if let Some(replaced) = replaced {
+            replaced.answer.send(Promoted::Replaced);
+        }
         match answer.recv_timeout(patience) {
-            Ok(Ok(())) => Promoted::Yes,
-            Ok(Err(mismatch)) => Promoted::Mismatch(mismatch),
-            Err(_) => Promoted::Ended,
+            Ok(promoted) => promoted,
+            Err(RecvTimeoutError::Timeout) => Promoted::Late,
+            Err(RecvTimeoutError::Disconnected) => Promoted::Ended,
         }
     }
 
@@ -135,9 +168,44 @@ impl Handle {
         }
     }
 
-    fn order(&self, order: Order) -> bool {
-        let taken = self.orders.send(order).is_ok();
+    /// Changes what waits to be obeyed; `false` where nobody obeys any more.
+    fn order(&self, change: impl FnOnce(&mut Orders)) -> bool {
+        let taken = self.orders.lock().as_mut().map(change).is_some();
         self.bell.ring();
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inferd_core::manifest::Kind;
+
+    use super::*;
+
+    fn ends() -> (Handle, Inbox) {
+        let source = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
+        pair(source, Arc::new(Status::new(Arc::default())), Bell::new().unwrap())
+    }
+
+    #[test]
+    fn orders_of_a_kind_are_one_and_none_waits_for_another() {
+        let (handle, inbox) = ends();
+        for count in [3, 100, 5] {
+            // A thousand of them would not hold up the stop.
+            assert!(handle.capture(count));
+        }
+        handle.stop();
+        let orders = inbox.take();
+        assert!(orders.stop && !orders.abandon);
+        assert_eq!(orders.capture, 100);
+        let orders = inbox.take();
+        assert!(!orders.stop && orders.capture == 0, "an order is obeyed once");
+    }
+
+    #[test]
+    fn a_pipeline_that_has_ended_takes_no_order() {
+        let (handle, inbox) = ends();
+        drop(inbox);
+        assert!(!handle.capture(1));
     }
 }

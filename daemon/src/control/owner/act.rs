@@ -110,11 +110,10 @@ impl Owner {
             return Err(ControlError::InvalidArgument(format!("cannot keep {count} windows; 1 to 1000 are possible")));
         }
         match self.supervised(name)?.handle() {
-            Some(handle) => {
-                handle.capture(count);
-                Ok(Done::Now)
+            Some(handle) if handle.capture(count) => Ok(Done::Now),
+            Some(_) | None => {
+                Err(ControlError::WrongState(format!("pipeline {name} does not run; `inferctl start {name}`")))
             }
-            None => Err(ControlError::WrongState(format!("pipeline {name} does not run; `inferctl start {name}`"))),
         }
     }
 
