@@ -62,6 +62,10 @@ impl Postprocessor {
             session.read_input(&mut self.input)?;
         }
         let prediction = decode(&self.task, main, second, &self.input, placement);
+        if let Prediction::Anomaly(score) = prediction {
+            // The mean of finite differences may still be too large for a number.
+            refuse_non_finite(&[score])?;
+        }
         Ok(prediction)
     }
 }
