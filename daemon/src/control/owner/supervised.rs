@@ -135,12 +135,13 @@ impl Supervised {
                 return Due::Nothing;
             }
             handle.join();
-            let failed = snapshot.state == PipelineState::Failed;
+            // A recording that broke in its middle would only be played again up to there.
+            let again = snapshot.state == PipelineState::Failed && !snapshot.for_good;
             self.phase = Phase::Idle {
                 state: snapshot.state,
                 reason: snapshot.reason,
                 counts: snapshot.counts,
-                retry_at: failed.then(|| now.plus(RETRY_MAX)),
+                retry_at: again.then(|| now.plus(RETRY_MAX)),
             };
             if std::mem::take(&mut self.again) {
                 self.want(now);
