@@ -46,7 +46,7 @@ pub enum FailedStage {
     Postprocess,
     /// The runner answered too late and was ended.
     Deadline,
-    /// The runner ended while it worked on this window, twice.
+    /// The runner ended while it worked on this window, twice; or the pipeline ended before a runner had served it.
     RunnerDied,
 }
 

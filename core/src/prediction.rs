@@ -1,6 +1,10 @@
 //! What a model said about one window, decoded.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Output, Task};
 
 /// The most boxes that one prediction may hold; more are cut off by score.
 pub const MAX_BOXES: usize = 256;
@@ -23,6 +27,61 @@ pub enum Prediction {
     Raw(Vec<f32>),
 }
 
+impl Prediction {
+    /// Checks that a model with this output can have said this: it is of the task's kind, has as many scores as the model has
+    /// labels and no class beyond them, every number is finite, and no list is over its limit.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence about the answer.
+    pub fn check(&self, output: &Output) -> Result<(), String> {
+        let labels = output.labels.len();
+        match (self, &output.task) {
+            (Self::Classes(scores), Task::Classification { .. }) => {
+                check_count("scores", scores.len(), labels..=labels)?;
+                check_finite(scores)
+            }
+            (Self::Boxes(boxes), Task::Detection(_)) => {
+                check_count("boxes", boxes.len(), 0..=MAX_BOXES)?;
+                boxes.iter().try_for_each(|found| found.check(labels))
+            }
+            (Self::Anomaly(score), Task::Anomaly(_)) => check_finite(&[*score]),
+            (Self::Values(values), Task::Regression) => {
+                check_count("values", values.len(), labels..=labels.min(MAX_VALUES))?;
+                check_finite(values)
+            }
+            (Self::Raw(values), Task::Raw) => {
+                check_count("values", values.len(), 0..=MAX_VALUES)?;
+                check_finite(values)
+            }
+            (other, task) => Err(format!("it gave {}, the model's task is {}", other.word(), task.word())),
+        }
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Classes(_) => "class scores",
+            Self::Boxes(_) => "boxes",
+            Self::Anomaly(_) => "an anomaly score",
+            Self::Values(_) => "values",
+            Self::Raw(_) => "a raw tensor",
+        }
+    }
+}
+
+fn check_count(what: &str, found: usize, allowed: RangeInclusive<usize>) -> Result<(), String> {
+    if allowed.contains(&found) {
+        return Ok(());
+    }
+    let (least, most) = allowed.into_inner();
+    let expected = if least == most { most.to_string() } else { format!("up to {most}") };
+    Err(format!("it gave {found} {what}, expected were {expected}"))
+}
+
+fn check_finite(values: &[f32]) -> Result<(), String> {
+    let wrong = values.iter().find(|value| !value.is_finite());
+    wrong.map_or(Ok(()), |value| Err(format!("it gave {value} for a number")))
+}
+
 /// One found object.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
@@ -32,6 +91,16 @@ pub struct Detection {
     pub score: f32,
     /// Left, top, right, bottom as parts of the source image's width and height, 0..=1.
     pub area: [f32; 4],
+}
+
+impl Detection {
+    fn check(&self, labels: usize) -> Result<(), String> {
+        if self.class as usize >= labels {
+            return Err(format!("it found class {}, the model has {labels}", self.class));
+        }
+        check_finite(&[self.score])?;
+        check_finite(&self.area)
+    }
 }
 
 /// Best and second-best class of a prediction over classes.
@@ -88,6 +157,46 @@ impl StageTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::{Activation, AnomalyScore, Boxes};
+
+    fn output(task: Task, labels: usize) -> Output {
+        Output { tensor: None, labels: vec!["label".to_owned(); labels], task }
+    }
+
+    fn detection() -> Task {
+        Task::Detection(Boxes { scores_tensor: "scores".into(), background: None, min_score: 0.1, max_overlap: 0.5 })
+    }
+
+    #[test]
+    fn what_a_model_with_this_output_cannot_say_is_refused() {
+        let classes = || output(Task::Classification { activation: Activation::None, normal: Vec::new() }, 2);
+        let found = |class, score, right| Detection { class, score, area: [0.0, 0.0, right, 1.0] };
+        let cases = [
+            (Prediction::Classes(vec![0.5, 0.5]), classes(), ""),
+            (Prediction::Classes(vec![0.5, f32::NAN]), classes(), "gave NaN"),
+            (Prediction::Classes(vec![f32::INFINITY, 0.0]), classes(), "gave inf"),
+            (Prediction::Classes(vec![0.5; 3]), classes(), "3 scores, expected were 2"),
+            (Prediction::Classes(vec![]), classes(), "0 scores, expected were 2"),
+            (Prediction::Raw(vec![0.5, 0.5]), classes(), "a raw tensor, the model's task is classification"),
+            (Prediction::Boxes(vec![found(1, 0.5, 1.0)]), output(detection(), 2), ""),
+            (Prediction::Boxes(vec![]), output(detection(), 2), ""),
+            (Prediction::Boxes(vec![found(2, 0.5, 1.0)]), output(detection(), 2), "class 2, the model has 2"),
+            (Prediction::Boxes(vec![found(0, f32::NAN, 1.0)]), output(detection(), 2), "gave NaN"),
+            (Prediction::Boxes(vec![found(0, 0.5, f32::INFINITY)]), output(detection(), 2), "gave inf"),
+            (Prediction::Boxes(vec![found(0, 0.5, 1.0); 257]), output(detection(), 2), "257 boxes"),
+            (Prediction::Anomaly(7.0), output(Task::Anomaly(AnomalyScore::Score), 0), ""),
+            (Prediction::Anomaly(f32::NAN), output(Task::Anomaly(AnomalyScore::Score), 0), "gave NaN"),
+            (Prediction::Values(vec![1.0]), output(Task::Regression, 1), ""),
+            (Prediction::Values(vec![1.0, 2.0]), output(Task::Regression, 1), "2 values, expected were 1"),
+            (Prediction::Raw(vec![1.0; MAX_VALUES]), output(Task::Raw, 0), ""),
+            (Prediction::Raw(vec![1.0; MAX_VALUES + 1]), output(Task::Raw, 0), "up to 16384"),
+        ];
+        for (prediction, output, expected) in cases {
+            let problem = prediction.check(&output).err().unwrap_or_default();
+            assert_eq!(problem.is_empty(), expected.is_empty(), "{problem} / {expected}");
+            assert!(problem.contains(expected), "{problem} / {expected}");
+        }
+    }
 
     #[test]
     fn ranking_finds_best_and_lead() {

@@ -5,7 +5,8 @@
 //! `poll` on everything that can happen, and never waits for a disk, a network or the bus.
 //!
 //! Invariants:
-//! - Exactly one outcome leaves for each window, in the order of their numbers.
+//! - Exactly one outcome leaves for each window, in the order of their numbers: also for those that no runner has served
+//!   when it ends.
 //! - A swap happens between two windows. Outcomes name the version that served them.
 //! - Stopping serves what was begun: windows in flight come to their end first. Only when that takes longer than the
 //!   service has, pipelines are abandoned: their runners are killed.
@@ -20,12 +21,13 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use inferd_core::Name;
-use inferd_core::outcome::Outcome;
+use inferd_core::outcome::{FailedStage, Failure, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::capture::{End, FrameQueue, Player, SourceInfo, Window, Windower};
-use crate::engine::{Engine, Health, Runner, RunnerSettings, Served};
+use crate::engine::{Back, Engine, Health, Runner, RunnerSettings, Served};
 use crate::host::clock::Clock;
+use crate::host::error::with_causes;
 use crate::host::wake::Bell;
 use crate::judge::Judge;
 use crate::metrics::PipelineMetrics;
@@ -76,10 +78,13 @@ pub enum PipelineError {
 
 /// The thread's own.
 struct Pipeline {
+    guard: Guard,
     name: Name,
     config: crate::config::Pipeline,
     frames: FrameQueue,
     source: Option<JoinHandle<()>>,
+    /// A source that breaks is not worth another try.
+    ends_for_good: bool,
     windows: Windower,
     engine: Engine,
     judge: Judge,
@@ -89,7 +94,6 @@ struct Pipeline {
     metrics: PipelineMetrics,
     spool: Spool,
     publisher: Publisher,
-    channels: Arc<[String]>,
     inbox: Inbox,
     status: Arc<Status>,
     bell: Bell,
@@ -105,12 +109,16 @@ struct Pipeline {
 pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     let version = Arc::clone(parts.runner.version());
     let info: SourceInfo = parts.player.info().clone();
+    let ends_for_good = parts.player.ends_for_good();
     let windows = Windower::new(info.clone(), &version.manifest)?;
     let bell = Bell::new()?;
     let status = Arc::new(Status::new(Arc::clone(&parts.changed)));
-    let (handle, inbox) = control::pair(info.clone(), Arc::clone(&status), bell.clone());
+    let (handle, inbox) = control::pair(info, Arc::clone(&status), bell.clone());
     let (frames, source) = parts.player.start(&parts.name, parts.clock.clone(), bell.clone())?;
+    // From here on the source's thread ends, whatever happens.
+    let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
     let pipeline = Pipeline {
+        guard,
         judge: Judge::new(&version.manifest, parts.config.threshold, parts.config.margin),
         sampler: Sampler::new(&parts.config.sampling, parts.clock.clone()),
         engine: Engine::new(parts.settings, parts.runner, parts.clock.clone(), bell.clone()),
@@ -118,13 +126,13 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         config: parts.config,
         frames,
         source: Some(source),
+        ends_for_good,
         windows,
         judged: version,
         clock: parts.clock,
         metrics: parts.metrics,
         spool: parts.spool,
         publisher: parts.publisher,
-        channels: info.channels.into(),
         inbox,
         status,
         bell,
@@ -135,14 +143,33 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     Ok(handle.with_thread(thread))
 }
 
+/// What must happen however a pipeline's thread comes to its end, or where it is never begun.
+struct Guard {
+    frames: FrameQueue,
+    status: Arc<Status>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.frames.stop();
+        if std::thread::panicking() {
+            let reason = "the pipeline panicked; this is a defect of inferd".to_owned();
+            self.status.end(Ended::Failed { reason, for_good: false });
+        }
+    }
+}
+
 impl Pipeline {
     fn run(mut self) {
         let ended = loop {
             self.bell.hush();
             self.obey();
             self.feed();
-            while let Some(served) = self.engine.poll() {
-                self.finish(served);
+            while let Some(back) = self.engine.poll() {
+                match back {
+                    Back::Served(served) => self.finish(served),
+                    Back::Recalled(windows) => self.cut_again(windows),
+                }
                 self.feed();
             }
             self.report();
@@ -151,12 +178,17 @@ impl Pipeline {
             }
             self.sleep();
         };
-        self.frames.stop();
+        for unserved in self.engine.give_up("the pipeline ended before a runner had served this window") {
+            self.finish(unserved);
+        }
+        self.guard.frames.stop();
         if let Some(source) = self.source.take() {
             // A source's thread ends within one frame's reading; it does not panic on input.
             let _ = source.join();
         }
-        self.status.end(ended);
+        if let Some(reason) = self.status.end(ended) {
+            tracing::error!(pipeline = %self.name, reason, "pipeline failed");
+        }
     }
 
     /// Moves windows from the source to the runner while it has room.
@@ -168,8 +200,21 @@ impl Pipeline {
                     Some(frame) => self.windows.push(frame),
                     None => return,
                 },
-                Err(error) => return self.status.fail(&error.to_string()),
+                Err(error) => return self.status.fail(with_causes(&error)),
             }
+        }
+    }
+
+    /// A version has taken over that looks at other windows than those that waited for a runner.
+    fn cut_again(&mut self, windows: Vec<Window>) {
+        let Some(first) = windows.first() else { return };
+        if !self.status.is_stopping() && self.windows.rewind(first.seq) {
+            return;
+        }
+        for window in windows {
+            let reason = "it was cut for the version before, which did not serve it".to_owned();
+            let result = Err(Failure { stage: FailedStage::Preprocess, reason });
+            self.finish(Served { window, version: Arc::clone(self.engine.version()), result });
         }
     }
 
@@ -187,7 +232,7 @@ impl Pipeline {
                 outcome: outcome.clone(),
                 reason,
                 format: window.format,
-                channels: Arc::clone(&self.channels),
+                channels: window.channels,
                 bytes: window.slot.bytes().to_vec(),
             });
         }
@@ -278,7 +323,7 @@ impl Pipeline {
         }
         match self.frames.ended()? {
             End::Finished => Some(Ended::Finished),
-            End::Broken(reason) => Some(Ended::Failed(reason)),
+            End::Broken(reason) => Some(Ended::Failed { reason, for_good: self.ends_for_good }),
         }
     }
 
@@ -297,3 +342,6 @@ impl Pipeline {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

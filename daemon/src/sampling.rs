@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use inferd_core::outcome::{Outcome, Verdict};
+use inferd_core::outcome::Outcome;
 use inferd_core::prediction::{Prediction, rank};
 
 use crate::config::{self, Strategy};
@@ -54,10 +54,8 @@ impl Sampler {
             return Some(Reason { why: Why::Requested, uncertainty: uncertainty.unwrap_or(0.0) });
         }
         let why = why(self.strategy)?;
+        // A failed window has no prediction, and so no uncertainty.
         let uncertainty = uncertainty.filter(|&measured| measured > self.above)?;
-        if outcome.verdict == Verdict::Failed {
-            return None;
-        }
         if !self.budget.take(self.clock.now()) {
             self.throttled = self.throttled.saturating_add(1);
             return None;

@@ -273,7 +273,11 @@ fn assert_whole(rig: &Rig, counter: &Counter, pipeline: &str) {
 fn assert_one_runner_each(rig: &Rig) {
     let mut serving: Vec<u32> = PIPELINES.iter().map(|(pipeline, _)| rig.runner_pid(pipeline).unwrap()).collect();
     serving.sort_unstable();
-    assert_eq!(processes::children(rig.pid()).unwrap(), serving, "children of inferd against runners that serve");
+    // The old one is killed at the swap and reaped a moment later, when the kernel has taken it apart.
+    rig.wait_for("the children of inferd to be the runners that serve", |rig| {
+        Ok(processes::children(rig.pid())? == serving)
+    })
+    .unwrap();
 }
 
 /// What inferd and its runners take up.

@@ -2,6 +2,7 @@
 //! column of seconds or from a fixed rate.
 
 use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,13 +16,17 @@ const ROWS_PER_FRAME: usize = 10;
 /// Rows that the rate of a timestamp column is measured on.
 const ROWS_TO_MEASURE: usize = 1000;
 
+/// The longest record that is read, give or take a buffer of 8 KiB: a file without line ends, or with a quote that is never
+/// closed, is not read whole.
+const MAX_RECORD_BYTES: usize = 64 << 10;
+
 /// The column that holds seconds where the configuration does not name one.
 pub(super) const USUAL_TIMESTAMP: &str = "t";
 
 /// A file of sensor values.
 pub(super) struct Csv {
     path: PathBuf,
-    rows: ::csv::Reader<File>,
+    rows: ::csv::Reader<Rationed>,
     data_start: ::csv::Position,
     timestamp: Option<usize>,
     channels: Vec<String>,
@@ -35,7 +40,7 @@ impl Csv {
     /// Opens the file; with `rate_hz` the rows are evenly spaced, else the column `timestamp` says when each was.
     pub(super) fn open(path: &Path, rate_hz: Option<f64>, timestamp: Option<&str>) -> Result<Self, SourceError> {
         let file = File::open(path).map_err(during("open", path))?;
-        let mut rows = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(file);
+        let mut rows = ::csv::ReaderBuilder::new().trim(::csv::Trim::All).from_reader(Rationed::new(file));
         let header = rows.headers().map_err(|error| of_csv(path, error))?.clone();
         let data_start = rows.position().clone();
         let wanted = timestamp.unwrap_or(USUAL_TIMESTAMP);
@@ -99,6 +104,7 @@ impl Csv {
     }
 
     fn next_row(&mut self) -> Result<bool, SourceError> {
+        self.rows.get_mut().left = MAX_RECORD_BYTES;
         self.rows.read_record(&mut self.row).map_err(|error| of_csv(&self.path, error))
     }
 
@@ -165,14 +171,49 @@ impl Reader for Csv {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a rate is compared within one per cent")]
+#[expect(clippy::cast_possible_truncation, reason = "formats carry rates as 32-bit floats: seven digits")]
 const fn single(rate_hz: f64) -> f32 {
     rate_hz as f32
+}
+
+/// A file of which so much may be read until somebody says that it goes on.
+struct Rationed {
+    file: File,
+    left: usize,
+}
+
+impl Rationed {
+    const fn new(file: File) -> Self {
+        Self { file, left: MAX_RECORD_BYTES }
+    }
+}
+
+impl io::Read for Rationed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let problem = format!("a line is over {} KiB", MAX_RECORD_BYTES >> 10);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        let most = buffer.len().min(self.left);
+        let read = self.file.read(&mut buffer[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+impl Seek for Rationed {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 fn of_csv(path: &Path, error: ::csv::Error) -> SourceError {
     let text = error.to_string();
     match error.into_kind() {
+        // It is the file that is wrong, not the reading of it.
+        ::csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
+            SourceError::damaged(path, source.to_string())
+        }
         ::csv::ErrorKind::Io(source) => during("read", path)(source),
         _ => SourceError::damaged(path, text),
     }
@@ -218,6 +259,28 @@ mod tests {
         let file = file("ax\n1\n2\n");
         let mut csv = Csv::open(file.path(), Some(100.0), None).unwrap();
         assert_eq!(values(&mut csv), (vec![1.0, 2.0], Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_before_it_is_read() {
+        let problem = |text: &str| {
+            let file = file(text);
+            let read_all = || -> Result<(), SourceError> {
+                let mut csv = Csv::open(file.path(), Some(100.0), None)?;
+                while csv.next_row()? {}
+                Ok(())
+            };
+            read_all().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let long = "1".repeat(2 * MAX_RECORD_BYTES);
+        for text in
+            [long.clone(), format!("ax\n1\n{long}\n2\n"), format!("ax\n1\n\"{}", "2\n".repeat(MAX_RECORD_BYTES))]
+        {
+            let problem = problem(&text);
+            assert!(problem.contains("a line is over 64 KiB"), "{problem}");
+        }
+        let many_lines = format!("ax\n{}", "1\n".repeat(4 * MAX_RECORD_BYTES));
+        assert_eq!(problem(&many_lines), "");
     }
 
     #[test]

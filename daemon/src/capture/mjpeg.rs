@@ -67,10 +67,11 @@ impl Mjpeg {
     /// Copies one segment: two bytes of length, which count themselves, and the rest.
     fn segment(&mut self) -> Result<(), SourceError> {
         let length = u16::from_be_bytes([self.expect_byte()?, self.expect_byte()?]);
-        let rest = u64::from(length.saturating_sub(2));
+        let rest = length.saturating_sub(2);
         let before = self.picture.len();
-        (&mut self.file).take(rest).read_to_end(&mut self.picture).map_err(during("read", &self.path))?;
-        if (self.picture.len() - before) as u64 == rest { Ok(()) } else { Err(self.truncated()) }
+        self.check_room(usize::from(rest))?;
+        (&mut self.file).take(rest.into()).read_to_end(&mut self.picture).map_err(during("read", &self.path))?;
+        if self.picture.len() - before == usize::from(rest) { Ok(()) } else { Err(self.truncated()) }
     }
 
     /// Copies entropy-coded data up to the next real marker: 0xFF00 is a stuffed byte, 0xFFD0 to 0xFFD7 are restarts.
@@ -98,11 +99,17 @@ impl Mjpeg {
         if self.file.read(&mut byte).map_err(during("read", &self.path))? == 0 {
             return Ok(None);
         }
-        if self.picture.len() == MAX_PICTURE_BYTES {
-            return Err(SourceError::damaged(&self.path, "a picture is over 64 MiB"));
-        }
+        self.check_room(1)?;
         self.picture.extend_from_slice(&byte);
         Ok(Some(byte[0]))
+    }
+
+    /// Fails where so many bytes more would make the picture too large: a file without an end marker is not read whole.
+    fn check_room(&self, bytes: usize) -> Result<(), SourceError> {
+        if self.picture.len() + bytes > MAX_PICTURE_BYTES {
+            return Err(SourceError::damaged(&self.path, "a picture is over 64 MiB"));
+        }
+        Ok(())
     }
 
     fn truncated(&self) -> SourceError {
@@ -157,6 +164,22 @@ mod tests {
     #[test]
     fn pictures_with_thumbnails_restarts_and_stuffing_are_told_apart() {
         assert_eq!(pictures(&PICTURE.repeat(3)).unwrap(), vec![PICTURE.to_vec(); 3]);
+    }
+
+    #[test]
+    fn a_picture_without_end_is_refused_whatever_it_is_made_of() {
+        let segment = [&[0xFF, 0xE1, 0xFF, 0xFF][..], &[7; 0xFFFD]].concat();
+        let segments = segment.repeat(MAX_PICTURE_BYTES / segment.len() + 2);
+        let scan = [&[0xFF, 0xDA, 0x00, 0x02][..], &vec![7; MAX_PICTURE_BYTES]].concat();
+        for body in [segments, scan] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&[0xFF, START_OF_IMAGE]).unwrap();
+            file.write_all(&body).unwrap();
+            let mut mjpeg = Mjpeg::open(file.path(), Duration::ZERO).unwrap();
+            let problem = mjpeg.next_picture().unwrap_err().to_string();
+            assert!(problem.contains("64 MiB"), "{problem}");
+            assert!(mjpeg.picture.len() <= MAX_PICTURE_BYTES);
+        }
     }
 
     #[test]

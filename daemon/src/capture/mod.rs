@@ -22,8 +22,8 @@ use crate::host::frames::Slot;
 pub use queue::{End, FrameQueue, Overflow};
 pub use reader::SourceError;
 pub use recording::{Player, open};
-pub(crate) use window::fits;
-pub use window::{Mismatch, Window, Windower};
+pub use window::{Mismatch, RECALLABLE, Window, Windower};
+pub(crate) use window::{cut_alike, fits};
 
 /// One unit from a source.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::Frame;
+use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
 
 /// What happens to a frame when the queue is full.
@@ -48,6 +48,8 @@ struct State {
     dropped: u64,
     end: Option<End>,
     stopped: bool,
+    /// The source waits for room.
+    is_held_up: bool,
 }
 
 /// The pipeline wants no more frames.
@@ -69,7 +71,10 @@ impl FrameQueue {
         let mut state = self.lock();
         match self.0.overflow {
             Overflow::Block => {
-                let full = |state: &mut State| state.frames.len() >= self.0.capacity && !state.stopped;
+                let full = |state: &mut State| {
+                    state.is_held_up = state.frames.len() >= self.0.capacity && !state.stopped;
+                    state.is_held_up
+                };
                 state = self.0.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
             }
             Overflow::KeepNewest => {
@@ -127,22 +132,26 @@ impl FrameQueue {
         self.lock().stopped
     }
 
-    /// Sleeps, but wakes up at once when the pipeline stops. Called by the source.
+    /// Sleeps until a tick, but wakes up at once when the pipeline stops. Called by the source.
     ///
     /// # Errors
     /// [`Stopped`]
-    pub fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
-        let state = self.lock();
-        let deadline = std::time::Instant::now() + duration;
-        let mut state = state;
+    pub fn sleep_until(&self, due: Tick, clock: &Clock) -> Result<(), Stopped> {
+        let mut state = self.lock();
         while !state.stopped {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let left = clock.nap(due);
             if left.is_zero() {
                 return Ok(());
             }
             state = self.0.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         Err(Stopped)
+    }
+
+    /// Whether the source waits for room.
+    #[cfg(test)]
+    pub(super) fn is_held_up(&self) -> bool {
+        self.lock().is_held_up
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,10 +161,11 @@ impl FrameQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use inferd_core::frame::Format;
 
     use super::*;
-    use crate::host::clock::Tick;
     use crate::host::frames::Pool;
 
     fn frame(pool: &Pool, number: u8) -> Frame {
@@ -212,8 +222,22 @@ mod tests {
         let source = queue.clone();
         let waiting =
             std::thread::Builder::new().name("source".into()).spawn(move || source.push(frame(&pool, 1))).unwrap();
+        while !queue.is_held_up() {
+            std::thread::yield_now();
+        }
         queue.stop();
         assert_eq!(waiting.join().unwrap(), Err(Stopped));
-        assert_eq!(queue.sleep(Duration::from_secs(60)), Err(Stopped));
+        assert_eq!(numbers(&queue), [0], "what was taken in stays");
+    }
+
+    #[test]
+    fn stopping_ends_a_sources_sleep() {
+        let queue = FrameQueue::new(1, Overflow::Block, Bell::new().unwrap());
+        let source = queue.clone();
+        // Without the stop this would take an hour.
+        let sleep = move || source.sleep_until(Tick::from_ns(3_600_000_000_000), &Clock::system());
+        let sleeping = std::thread::Builder::new().name("source".into()).spawn(sleep).unwrap();
+        queue.stop();
+        assert_eq!(sleeping.join().unwrap(), Err(Stopped));
     }
 }

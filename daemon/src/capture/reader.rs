@@ -7,7 +7,7 @@ use std::time::Duration;
 use inferd_core::frame::Format;
 
 use super::queue::FrameQueue;
-use crate::host::frames::{Pool, PoolError, Slot};
+use crate::host::frames::{MAX_SLOT_BYTES, Pool, PoolError, Slot};
 
 /// A file that is read frame by frame.
 pub(super) trait Reader: Send {
@@ -97,7 +97,7 @@ impl Slots {
     pub(super) fn take(&mut self, bytes: usize) -> Result<Slot, SourceError> {
         let pool = match &self.pool {
             Some(pool) if pool.slot_bytes() >= bytes => pool,
-            _ => self.pool.insert(Pool::new(self.count, bytes.next_power_of_two())?),
+            _ => self.pool.insert(Pool::new(self.count, roomy(bytes))?),
         };
         loop {
             if let Some(slot) = pool.take(PATIENCE) {
@@ -106,6 +106,34 @@ impl Slots {
             if self.queue.is_stopped() {
                 return Err(SourceError::Stopped);
             }
+        }
+    }
+}
+
+/// Room for the next frames, which may be a little larger: a power of two, but not more than a slot may have where this
+/// frame needs less.
+fn roomy(bytes: usize) -> usize {
+    bytes.checked_next_power_of_two().unwrap_or(bytes).min(MAX_SLOT_BYTES).max(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_rounded_up_within_their_limit() {
+        const MIB: usize = 1 << 20;
+        for (bytes, expected) in [
+            (1, 1),
+            (3 * MIB, 4 * MIB),
+            (128 * MIB, 128 * MIB),
+            // A power of two would be over the limit, the frame is not.
+            (129 * MIB, MAX_SLOT_BYTES),
+            (MAX_SLOT_BYTES, MAX_SLOT_BYTES),
+            (MAX_SLOT_BYTES + 1, MAX_SLOT_BYTES + 1),
+            (usize::MAX, usize::MAX),
+        ] {
+            assert_eq!(roomy(bytes), expected, "{bytes}");
         }
     }
 }

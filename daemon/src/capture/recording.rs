@@ -53,7 +53,7 @@ pub fn open(recording: &Recording) -> Result<Player, SourceError> {
         }
         "mjpeg" | "mjpg" => (Box::new(Mjpeg::open(path, lasts)?), Kind::Image, 0.0, Vec::new(), format!("{fps} fps")),
         "y4m" => {
-            let (y4m, fps) = Y4m::open(path, recording.fps)?;
+            let (y4m, fps) = Y4m::open(path, recording.fps, USUAL_FPS)?;
             (Box::new(y4m), Kind::Image, 0.0, Vec::new(), format!("{fps:.2} fps"))
         }
         "npy" => {
@@ -101,6 +101,12 @@ impl Player {
     /// What the recording holds.
     pub const fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    /// Whether a break is the end: played once, a recording would break at the same place again. One that is played over and
+    /// over is meant to go on as soon as it can be read.
+    pub fn ends_for_good(&self) -> bool {
+        self.recording.at_end == AtEnd::Stop
     }
 
     /// Starts the thread that plays it into a queue, which rings `bell`. The thread ends soon after
@@ -170,7 +176,8 @@ impl Playing {
                     slot: read.slot,
                 };
                 self.queue.push(frame).map_err(|Stopped| SourceError::Stopped)?;
-                self.queue.sleep(self.rest).map_err(|Stopped| SourceError::Stopped)?;
+                let rested = self.due.plus(self.rest);
+                self.queue.sleep_until(rested, &self.clock).map_err(|Stopped| SourceError::Stopped)?;
             }
             if !any {
                 let path = self.recording.path.clone();
@@ -202,6 +209,102 @@ impl Playing {
             self.due = now;
             self.rest = Duration::ZERO;
         }
-        self.queue.sleep(early)
+        self.queue.sleep_until(self.due, &self.clock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::reader::Read;
+
+    /// Frames without end, ten a second.
+    struct Endless;
+
+    impl Reader for Endless {
+        fn read(&mut self, slots: &mut Slots) -> Result<Option<Read>, SourceError> {
+            let slot = slots.take(1)?;
+            Ok(Some(Read { slot, format: inferd_core::frame::Format::Jpeg, lasts: Duration::from_millis(100) }))
+        }
+
+        fn rewind(&mut self) -> Result<(), SourceError> {
+            Ok(())
+        }
+    }
+
+    fn play(pace: Pace) -> (FrameQueue, JoinHandle<()>, Clock) {
+        let recording =
+            Recording { path: "endless".into(), pace, at_end: AtEnd::Loop, fps: None, rate_hz: None, timestamp: None };
+        let info = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
+        let player = Player { info, reader: Box::new(Endless), recording };
+        let clock = Clock::manual();
+        let name = "test".parse().unwrap();
+        let (queue, thread) = player.start(&name, clock.clone(), Bell::new().unwrap()).unwrap();
+        (queue, thread, clock)
+    }
+
+    fn next(queue: &FrameQueue) -> Frame {
+        loop {
+            match queue.pop() {
+                Some(frame) => return frame,
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_when_they_are_due() {
+        for pace in [Pace::Realtime, Pace::Live] {
+            let (queue, thread, clock) = play(pace);
+            for number in 1..=5 {
+                clock.advance(Duration::from_millis(99));
+                // It may look at the clock as often as it likes: the frame is not due.
+                std::thread::sleep(Duration::from_millis(5));
+                assert_eq!(queue.counts().0, number - 1, "{pace:?}");
+                clock.advance(Duration::from_millis(1));
+                let frame = next(&queue);
+                assert_eq!(frame.captured, Tick::from_ns(number * 100_000_000), "{pace:?}");
+            }
+            queue.stop();
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn who_is_late_does_not_catch_up_in_a_burst() {
+        let (queue, thread, clock) = play(Pace::Realtime);
+        let wait_for = |holds: &dyn Fn() -> bool| {
+            while !holds() {
+                std::thread::yield_now();
+            }
+        };
+        for number in 1..=QUEUE_FRAMES as u64 {
+            clock.advance(Duration::from_millis(100));
+            wait_for(&|| queue.counts().0 == number);
+        }
+        clock.advance(Duration::from_millis(100));
+        wait_for(&|| queue.is_held_up());
+        // The model is busy for a minute.
+        clock.advance(Duration::from_secs(60));
+        for number in 1..=5 {
+            assert_eq!(next(&queue).captured, Tick::from_ns(number * 100_000_000));
+        }
+        assert_eq!(next(&queue).captured, Tick::from_ns(60_500_000_000));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(queue.counts().0, 6, "the next is due a tenth of a second later");
+        clock.advance(Duration::from_millis(100));
+        assert_eq!(next(&queue).captured, Tick::from_ns(60_600_000_000));
+        queue.stop();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_fast_recording_waits_for_nothing_but_room() {
+        let (queue, thread, _clock) = play(Pace::Fast);
+        for _ in 0..20 {
+            assert_eq!(next(&queue).captured, Tick::default());
+        }
+        queue.stop();
+        thread.join().unwrap();
     }
 }

@@ -3,13 +3,16 @@
 //! Invariants:
 //! - Windows are numbered from 0 without a gap, also when a swap changes their length or hop.
 //! - Every window is cut exactly once: window n+1 begins `hop` samples after window n. At a change of the cut the samples
-//!   that wait are kept and the next window begins where it would have begun.
+//!   that wait are kept and the next window begins where it would have begun, whatever channels it takes of them.
+//! - The last [`RECALLABLE`] windows can be cut again, from where they began, until a gap comes: they may have been cut for
+//!   a version that is replaced before it has served them.
 //! - No window spans a gap: after dropped frames cutting begins anew with what comes next.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use inferd_core::frame::Format;
-use inferd_core::manifest::{Kind, Manifest, Preprocess};
+use inferd_core::manifest::{ImuInput, Kind, Manifest, Preprocess};
 
 use super::{Frame, SourceInfo};
 use crate::host::clock::Tick;
@@ -17,6 +20,9 @@ use crate::host::frames::{Pool, PoolError, Slot};
 
 /// Windows that may be in use at once: those that a runner works on and one being cut.
 const SLOTS: u32 = 8;
+
+/// Windows back from the newest that can be cut again: at least as many as an engine holds.
+pub const RECALLABLE: usize = 2;
 
 /// What one inference looks at.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct Window {
     pub captured_unix_ns: i64,
     /// How its bytes are to be read.
     pub format: Format,
+    /// Names of its columns, of IMU, in its order; empty otherwise.
+    pub channels: Arc<[String]>,
     /// Its bytes.
     pub slot: Slot,
 }
@@ -70,6 +78,8 @@ pub struct Windower {
     source: SourceInfo,
     next_seq: u64,
     cut: Cut,
+    /// The channels of a window whose bytes say themselves what they are.
+    unnamed: Arc<[String]>,
 }
 
 #[derive(Debug)]
@@ -91,7 +101,7 @@ impl Windower {
             Some(stream) => Cut::Stream(stream),
             None => Cut::Whole(VecDeque::with_capacity(1)),
         };
-        Ok(Self { source, next_seq: 0, cut })
+        Ok(Self { source, next_seq: 0, cut, unnamed: Arc::default() })
     }
 
     /// Cuts by another version's manifest from the next window on. Waiting samples stay.
@@ -126,6 +136,7 @@ impl Windower {
                 captured: frame.captured,
                 captured_unix_ns: frame.captured_unix_ns,
                 format: frame.format,
+                channels: Arc::clone(&self.unnamed),
                 slot: frame.slot,
             }),
             Cut::Stream(stream) => stream.cut(self.next_seq)?,
@@ -133,6 +144,32 @@ impl Windower {
         self.next_seq += u64::from(window.is_some());
         Ok(window)
     }
+
+    /// Goes back to a window: it is cut again, and all after it. `false`, and nothing is changed, where what it was cut from
+    /// is gone, or where windows are whole frames.
+    pub fn rewind(&mut self, seq: u64) -> bool {
+        let rewound = match &mut self.cut {
+            Cut::Whole(_) => false,
+            Cut::Stream(stream) => stream.rewind(seq),
+        };
+        if rewound {
+            self.next_seq = seq;
+        }
+        rewound
+    }
+}
+
+/// Whether a window that was cut for one of two versions is of the other's length and channels, too.
+pub(crate) fn cut_alike(one: &Manifest, other: &Manifest) -> bool {
+    fn names(manifest: &Manifest) -> impl Iterator<Item = &str> {
+        let channels = match &manifest.input.preprocess {
+            Preprocess::Imu(imu) => &imu.channels[..],
+            Preprocess::Audio(_) | Preprocess::Image(_) | Preprocess::Tensor => &[],
+        };
+        channels.iter().map(|channel| channel.name.as_str())
+    }
+    let length = |manifest: &Manifest| manifest.window().map(|window| window.length);
+    length(one) == length(other) && names(one).eq(names(other))
 }
 
 /// Checks that a source can feed a model.
@@ -149,7 +186,7 @@ pub(crate) fn fits(source: &SourceInfo, manifest: &Manifest) -> Result<(), Misma
         Preprocess::Image(_) | Preprocess::Tensor => return Ok(()),
     };
     // Sound cards are exact; sensors' own clocks are off by up to a few per cent.
-    let allowed = if source.kind == Kind::Audio { 0.0 } else { 0.05 };
+    let allowed = if source.kind == Kind::Audio { 0.0 } else { ImuInput::RATE_TOLERANCE };
     if (source.rate_hz - needed_hz).abs() > needed_hz * allowed {
         let found = format!("{:.1}", source.rate_hz).trim_end_matches(".0").to_owned();
         return Err(Mismatch::Rate { found, needed: needed_hz.to_string() });
@@ -165,17 +202,24 @@ pub(crate) fn fits(source: &SourceInfo, manifest: &Manifest) -> Result<(), Misma
 struct Stream {
     /// How a window's bytes are to be read.
     format: Format,
+    /// Names of a window's columns, of IMU.
+    names: Arc<[String]>,
     /// Bytes of a row as it comes.
     source_row_bytes: usize,
     /// Where the model's channels are in a row as it comes; empty where rows are taken whole.
     columns: Vec<usize>,
+    /// Bytes of a window's row.
     row_bytes: usize,
-    length_bytes: usize,
-    hop_bytes: usize,
-    /// Rows that wait, from the start of the next window (less what is still to be skipped).
+    /// Rows of a window.
+    length: usize,
+    /// Rows from one window to the next.
+    hop: usize,
+    /// Rows as they came: another version may want other columns of them.
     waiting: Vec<u8>,
-    /// Where the next window begins in `waiting`; beyond its end where hop is larger than length.
+    /// The row in `waiting` that the next window begins with; beyond its end where hop is larger than length.
     start: usize,
+    /// The last windows, oldest first: their numbers and the rows in `waiting` that they begin with.
+    begun: VecDeque<(u64, usize)>,
     captured: Tick,
     captured_unix_ns: i64,
     pool: Option<Pool>,
@@ -185,29 +229,32 @@ impl Stream {
     /// `None` where each frame is a window.
     fn of(source: &SourceInfo, manifest: &Manifest) -> Option<Self> {
         let window = manifest.window()?;
-        let (columns, format, row_bytes, source_row_bytes) = match &manifest.input.preprocess {
+        let (names, columns, format) = match &manifest.input.preprocess {
             Preprocess::Imu(imu) => {
-                let columns: Vec<usize> = imu
-                    .channels
-                    .iter()
-                    .filter_map(|channel| source.channels.iter().position(|name| *name == channel.name))
-                    .collect();
+                let names: Arc<[String]> = imu.channels.iter().map(|channel| channel.name.clone()).collect();
+                let column = |wanted: &String| source.channels.iter().position(|name| name == wanted);
+                let columns: Vec<usize> = names.iter().filter_map(column).collect();
                 let channels = u16::try_from(columns.len()).unwrap_or(u16::MAX);
-                let row_bytes = columns.len() * 4;
-                (columns, Format::Imu { rate_hz: imu.rate_hz, channels }, row_bytes, source.channels.len() * 4)
+                // The source's own rate: what is kept of a window says when its rows were, not when they should have been.
+                (names, columns, Format::Imu { rate_hz: single(source.rate_hz), channels })
             }
-            Preprocess::Audio(audio) => (Vec::new(), Format::Pcm { rate_hz: audio.rate_hz, channels: 1 }, 2, 2),
+            Preprocess::Audio(audio) => {
+                (Arc::default(), Vec::new(), Format::Pcm { rate_hz: audio.rate_hz, channels: 1 })
+            }
             Preprocess::Image(_) | Preprocess::Tensor => return None,
         };
+        let is_sound = columns.is_empty();
         Some(Self {
             format,
-            source_row_bytes,
+            names,
+            source_row_bytes: if is_sound { 2 } else { source.channels.len() * 4 },
+            row_bytes: if is_sound { 2 } else { columns.len() * 4 },
             columns,
-            row_bytes,
-            length_bytes: window.length as usize * row_bytes,
-            hop_bytes: window.hop as usize * row_bytes,
+            length: window.length as usize,
+            hop: window.hop as usize,
             waiting: Vec::new(),
             start: 0,
+            begun: VecDeque::with_capacity(RECALLABLE + 1),
             captured: Tick::default(),
             captured_unix_ns: 0,
             pool: None,
@@ -222,76 +269,96 @@ impl Stream {
         self.captured_unix_ns = frame.captured_unix_ns;
         if frame.after_gap {
             self.waiting.clear();
+            self.begun.clear();
             self.start = 0;
         }
         self.drop_served();
         let bytes = frame.slot.bytes();
-        if self.columns.is_empty() {
-            self.waiting.extend_from_slice(bytes);
-            return;
-        }
-        for row in bytes.chunks_exact(self.source_row_bytes) {
-            for &column in &self.columns {
-                self.waiting.extend_from_slice(&row[column * 4..column * 4 + 4]);
-            }
-        }
+        let whole_rows = bytes.len() / self.source_row_bytes * self.source_row_bytes;
+        self.waiting.extend_from_slice(&bytes[..whole_rows]);
     }
 
     /// Sound says with its first frame how many channels it has.
     fn widen(&mut self, channels: u16) {
-        if let Format::Pcm { channels: known, .. } = &mut self.format
-            && *known != channels
-        {
-            let (old, new) = (usize::from(*known), usize::from(channels));
+        if let Format::Pcm { channels: known, .. } = &mut self.format {
             *known = channels;
-            self.length_bytes = self.length_bytes / old * new;
-            self.hop_bytes = self.hop_bytes / old * new;
-            self.row_bytes = 2 * new;
-            self.start = self.start / old * new;
+            self.row_bytes = 2 * usize::from(channels);
+            self.source_row_bytes = self.row_bytes;
         }
     }
 
-    /// Gives back the room of what no window will look at again, once that is half of all.
+    /// Gives back the room of what will not be looked at again, once that is half of all.
     fn drop_served(&mut self) {
-        let served = self.start.min(self.waiting.len());
-        if served > self.waiting.len() / 2 {
-            self.waiting.drain(..served);
+        let rows = self.waiting.len() / self.source_row_bytes;
+        let served = self.begun.front().map_or(self.start, |&(_, start)| start).min(rows);
+        if served > rows / 2 {
+            self.waiting.drain(..served * self.source_row_bytes);
             self.start -= served;
+            self.begun.iter_mut().for_each(|(_, start)| *start -= served);
         }
     }
 
     fn cut(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
-        let Some(rows) = self.waiting.get(self.start..self.start + self.length_bytes) else { return Ok(None) };
+        let place = self.start * self.source_row_bytes..(self.start + self.length) * self.source_row_bytes;
+        let Some(rows) = self.waiting.get(place) else { return Ok(None) };
+        let bytes = self.length * self.row_bytes;
         let pool = match &self.pool {
-            Some(pool) if pool.slot_bytes() >= self.length_bytes => pool,
-            _ => self.pool.insert(Pool::new(SLOTS, self.length_bytes)?),
+            Some(pool) if pool.slot_bytes() >= bytes => pool,
+            _ => self.pool.insert(Pool::new(SLOTS, bytes)?),
         };
         // All slots are in use only while a runner is behind: the window is cut when one comes back.
         let Some(mut slot) = pool.try_take() else { return Ok(None) };
-        slot.space()[..self.length_bytes].copy_from_slice(rows);
-        slot.set_len(self.length_bytes);
-        self.start += self.hop_bytes;
+        pick(rows, self.source_row_bytes, &self.columns, &mut slot.space()[..bytes]);
+        slot.set_len(bytes);
+        self.begun.push_back((seq, self.start));
+        if self.begun.len() > RECALLABLE {
+            self.begun.pop_front();
+        }
+        self.start += self.hop;
         Ok(Some(Window {
             seq,
             captured: self.captured,
             captured_unix_ns: self.captured_unix_ns,
             format: self.format,
+            channels: Arc::clone(&self.names),
             slot,
         }))
     }
 
-    /// Goes on with another's waiting rows, where both take the same rows.
+    fn rewind(&mut self, seq: u64) -> bool {
+        let Some(at) = self.begun.iter().position(|(begun, _)| *begun == seq) else { return false };
+        self.start = self.begun[at].1;
+        self.begun.truncate(at);
+        true
+    }
+
+    /// Goes on with another's waiting rows.
     fn take_over(&mut self, old: &mut Self) {
         if let Format::Pcm { channels, .. } = old.format {
             self.widen(channels);
         }
         self.captured = old.captured;
         self.captured_unix_ns = old.captured_unix_ns;
-        if self.columns == old.columns && self.row_bytes == old.row_bytes {
-            self.waiting = std::mem::take(&mut old.waiting);
-            self.start = old.start;
-        }
+        self.waiting = std::mem::take(&mut old.waiting);
+        self.begun = std::mem::take(&mut old.begun);
+        self.start = old.start;
     }
+}
+
+/// Copies some columns of four bytes of each row, in their order; whole rows where none are named.
+fn pick(rows: &[u8], row_bytes: usize, columns: &[usize], into: &mut [u8]) {
+    if columns.is_empty() {
+        return into.copy_from_slice(rows);
+    }
+    let values = rows.chunks_exact(row_bytes).flat_map(|row| columns.iter().map(|column| &row[column * 4..][..4]));
+    for (place, value) in into.chunks_exact_mut(4).zip(values) {
+        place.copy_from_slice(value);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "formats carry rates as 32-bit floats: seven digits")]
+const fn single(rate_hz: f64) -> f32 {
+    rate_hz as f32
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek, SeekFrom};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ const MAX_LINE_BYTES: u64 = 1024;
 
 /// The largest side of a picture.
 const MAX_SIDE: u32 = 8192;
+
+/// Frames per second that can be played, as in the configuration.
+const FPS: RangeInclusive<f64> = 0.001..=1000.0;
 
 /// A file of frames.
 #[derive(Debug)]
@@ -34,14 +38,15 @@ struct Header {
 }
 
 impl Y4m {
-    /// Opens the file; `fps` overrides what it says of itself.
-    pub(super) fn open(path: &Path, fps: Option<f64>) -> Result<(Self, f64), SourceError> {
+    /// Opens the file; `fps` overrides what it says of itself, `usual_fps` counts where it says nothing.
+    pub(super) fn open(path: &Path, fps: Option<f64>, usual_fps: f64) -> Result<(Self, f64), SourceError> {
         let mut file = BufReader::new(File::open(path).map_err(during("open", path))?);
         let line = read_line(&mut file, path)?;
         let header = Header::parse(&line).map_err(|problem| SourceError::damaged(path, problem))?;
         let data_start = file.stream_position().map_err(during("read", path))?;
-        let fps = fps.or(header.fps).unwrap_or(10.0);
-        let lasts = Duration::from_secs_f64(1.0 / fps);
+        let fps = fps.or(header.fps).unwrap_or(usual_fps);
+        let lasts = Duration::try_from_secs_f64(1.0 / fps)
+            .map_err(|error| SourceError::damaged(path, format!("its frames cannot be timed at {fps} fps: {error}")))?;
         let (format, frame_bytes) = (header.format, header.frame_bytes);
         Ok((Self { path: path.to_owned(), file, data_start, format, frame_bytes, lasts }, fps))
     }
@@ -60,7 +65,7 @@ impl Header {
             match key {
                 "W" => width = value.parse().unwrap_or(0),
                 "H" => height = value.parse().unwrap_or(0),
-                "F" => fps = ratio(value),
+                "F" => fps = frames_per_second(value)?,
                 "C" => chroma = value,
                 _ => {}
             }
@@ -81,10 +86,21 @@ impl Header {
     }
 }
 
-fn ratio(text: &str) -> Option<f64> {
-    let (count, seconds) = text.split_once(':')?;
-    let fps = count.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?;
-    (fps.is_finite() && fps > 0.0).then_some(fps)
+/// Reads `30000:1001`; 0:0 is how writers say that they do not know.
+fn frames_per_second(text: &str) -> Result<Option<f64>, String> {
+    if text == "0:0" {
+        return Ok(None);
+    }
+    let number = |text: &str| text.parse::<f64>().ok();
+    let ratio = text.split_once(':').and_then(|(count, seconds)| Some(number(count)? / number(seconds)?));
+    match ratio {
+        Some(fps) if FPS.contains(&fps) => Ok(Some(fps)),
+        _ => Err(format!(
+            "its header says F{text}; {} to {} frames per second are played, as a ratio like F30:1",
+            FPS.start(),
+            FPS.end()
+        )),
+    }
 }
 
 fn read_line(file: &mut BufReader<File>, path: &Path) -> Result<String, SourceError> {
@@ -127,10 +143,9 @@ mod tests {
         assert_eq!(header.frame_bytes, 321 * 241 + 2 * 161 * 121);
         assert!((header.fps.unwrap() - 29.97).abs() < 0.001);
         let grey = Header::parse("YUV4MPEG2 W2 H2 Cmono").unwrap();
-        assert_eq!(
-            grey,
-            Header { format: Format::Grey8(ImageSize { width: 2, height: 2 }), frame_bytes: 4, fps: None }
-        );
+        let expected = Header { format: Format::Grey8(ImageSize { width: 2, height: 2 }), frame_bytes: 4, fps: None };
+        assert_eq!(grey, expected);
+        assert_eq!(Header::parse("YUV4MPEG2 W2 H2 F0:0 Cmono").unwrap(), expected, "the writer does not know it");
     }
 
     #[test]
@@ -140,6 +155,13 @@ mod tests {
             ("YUV4MPEG2 W0 H2", "0 x 2"),
             ("YUV4MPEG2 W9999 H2", "9999"),
             ("YUV4MPEG2 W2 H2 C444p10", "444p10"),
+            ("YUV4MPEG2 W2 H2 F1:1e300", "F1:1e300"),
+            ("YUV4MPEG2 W2 H2 F1:99999999999999999999", "F1:99999999999999999999"),
+            ("YUV4MPEG2 W2 H2 F1e300:1", "0.001 to 1000"),
+            ("YUV4MPEG2 W2 H2 F30:0", "F30:0"),
+            ("YUV4MPEG2 W2 H2 F-5:1", "F-5:1"),
+            ("YUV4MPEG2 W2 H2 Fnan:1", "Fnan:1"),
+            ("YUV4MPEG2 W2 H2 F25", "like F30:1"),
         ] {
             assert!(Header::parse(line).unwrap_err().contains(expected), "{line}");
         }

@@ -4,10 +4,13 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use inferd_core::wire::{self, FromRunner, MAX_MESSAGE_BYTES, ToRunner, WireError};
+use inferd_core::wire::{self, FromRunner, GoldenResult, MAX_MESSAGE_BYTES, ToRunner, WireError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+
+/// The longest text of a runner that is passed on.
+const MAX_TEXT_BYTES: usize = 2 << 10;
 
 /// The runner cannot be talked to any more.
 #[derive(Debug, thiserror::Error)]
@@ -74,17 +77,26 @@ impl Link {
         }
     }
 
-    /// The next message, if one has come.
+    /// The next message, if one has come; its texts are [`cleaned`]. What a runner said before it ended is read first.
     pub(super) fn try_receive(&mut self) -> Result<Option<FromRunner>, LinkError> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        match recv(self.socket.as_raw_fd(), &mut self.incoming, flags) {
-            Ok(0) | Err(Errno::ECONNRESET) => Err(LinkError::Closed),
+        match self.receive_packet() {
+            Ok(0) => Err(LinkError::Closed),
             Ok(length) => match self.incoming.get(..length) {
-                Some(packet) => Ok(Some(wire::decode(packet)?)),
+                Some(packet) => Ok(Some(cleaned(wire::decode(packet)?))),
                 None => Err(WireError::TooLong { bytes: length }.into()),
             },
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(LinkError::Io(errno.into())),
+        }
+    }
+
+    fn receive_packet(&mut self) -> Result<usize, Errno> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        match recv(self.socket.as_raw_fd(), &mut self.incoming, flags) {
+            // Told once, before anything else, where the other end was closed with messages of ours unread. Its own may
+            // still lie here; after them there is the end.
+            Err(Errno::ECONNRESET) => recv(self.socket.as_raw_fd(), &mut self.incoming, flags),
+            other => other,
         }
     }
 
@@ -118,5 +130,78 @@ impl Link {
     /// Readable when a message has come or the runner has ended.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// What a message is, for a sentence: its contents are not to be trusted, and long.
+pub(super) const fn word(message: &FromRunner) -> &'static str {
+    match message {
+        FromRunner::Ready(_) => "that it is ready",
+        FromRunner::Refused { .. } => "a refusal",
+        FromRunner::Golden { .. } => "the result of a golden sample",
+        FromRunner::Done { .. } => "a window's prediction",
+        FromRunner::Failed { .. } => "a window's failure",
+    }
+}
+
+/// The message with texts that can be shown: at most 2 KiB, without control characters. A NUL would end the connection to
+/// the bus, an escape sequence would reach a terminal.
+fn cleaned(mut message: FromRunner) -> FromRunner {
+    match &mut message {
+        FromRunner::Ready(ready) => clean(&mut ready.backend),
+        FromRunner::Refused { reason } => clean(reason),
+        FromRunner::Failed { failure, .. } | FromRunner::Golden { result: GoldenResult::Failed(failure), .. } => {
+            clean(&mut failure.reason);
+        }
+        FromRunner::Golden { result: GoldenResult::Compared { .. }, .. } | FromRunner::Done { .. } => {}
+    }
+    message
+}
+
+fn clean(text: &mut String) {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    if text.contains(char::is_control) {
+        *text = text.replace(char::is_control, " ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inferd_core::outcome::{FailedStage, Failure};
+
+    use super::*;
+    use crate::engine::fake::Peer;
+
+    fn failed(seq: u64, reason: &str) -> FromRunner {
+        FromRunner::Failed { seq, failure: Failure { stage: FailedStage::Decode, reason: reason.to_owned() } }
+    }
+
+    #[test]
+    fn what_a_runner_said_before_it_ended_is_heard() {
+        let (mut link, peer) = Peer::linked();
+        // It ends with a message of ours unread, which the system reports before all else.
+        link.send(&ToRunner::Pool { pool: 1, bytes: 1 }, &[], Duration::ZERO).unwrap();
+        peer.say(&failed(7, "unreadable"));
+        peer.say(&failed(8, "unreadable"));
+        drop(peer);
+        assert_eq!(link.try_receive().unwrap(), Some(failed(7, "unreadable")));
+        assert_eq!(link.try_receive().unwrap(), Some(failed(8, "unreadable")));
+        assert!(matches!(link.try_receive(), Err(LinkError::Closed)));
+    }
+
+    #[test]
+    fn texts_are_short_and_can_be_shown() {
+        let long = format!("{}é{}", "x".repeat(MAX_TEXT_BYTES - 1), "y".repeat(100));
+        for (text, expected) in [
+            ("no JPEG", "no JPEG".to_owned()),
+            ("a\0b\nc\u{1b}[31m", "a b c [31m".to_owned()),
+            (&*long, "x".repeat(MAX_TEXT_BYTES - 1)),
+        ] {
+            let (mut link, peer) = Peer::linked();
+            peer.say(&failed(0, text));
+            assert_eq!(link.try_receive().unwrap(), Some(failed(0, &expected)));
+            peer.say(&FromRunner::Refused { reason: text.to_owned() });
+            assert_eq!(link.try_receive().unwrap(), Some(FromRunner::Refused { reason: expected }));
+        }
     }
 }

@@ -4,12 +4,18 @@
 //! - A runner is untrusted. It gets a socket, the model's file and read-only frame memory; whatever it answers is checked;
 //!   when it dies, is late or breaks the protocol it is killed, counted and replaced, and the daemon goes on.
 //! - Every window that was submitted comes back exactly once, in order, with a prediction or with the reason why there is
-//!   none. A runner's death costs no window: those in flight are submitted again, each at most once more.
+//!   none. A runner's death costs no window: those in flight are submitted again, each at most once more. Windows that
+//!   no runner has when a version takes over that cuts others come back to be cut again.
 //! - A promoted runner takes over between two windows: the old one first answers what it was given.
 
+mod backoff;
+#[cfg(test)]
+pub(crate) mod fake;
+mod flights;
 mod link;
 mod process;
 mod prove;
+mod reaper;
 mod serving;
 
 use std::path::PathBuf;
@@ -19,7 +25,7 @@ use inferd_core::wire::Limits;
 pub use link::LinkError;
 pub use process::{Runner, StartError};
 pub use prove::{Step, prove};
-pub use serving::{Engine, Health, Restart, Served};
+pub use serving::{Back, Engine, Health, Restart, Served};
 
 /// How runners are started.
 #[derive(Clone, Debug, PartialEq, Eq)]

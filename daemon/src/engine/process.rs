@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use inferd_core::wire::{FromRunner, Load, ModelSpec, PROTOCOL, Ready, ToRunner};
 
-use super::RunnerSettings;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, word};
+use super::{RunnerSettings, reaper};
 use crate::model::store::LoadedVersion;
 
 /// Runs before a runner says that it is ready: the first touches all memory, the third is steady.
@@ -44,7 +44,7 @@ pub enum StartError {
     Golden(String),
 }
 
-/// A runner that is ready. Dropping it ends the process.
+/// A runner that is ready. Dropping it ends the process and waits for that.
 #[derive(Debug)]
 pub struct Runner {
     pub(super) link: Link,
@@ -52,7 +52,7 @@ pub struct Runner {
     pub(super) ready: Ready,
     /// The frame memory that it knows.
     pub(super) announced_pool: Option<u32>,
-    child: Child,
+    process: Process,
 }
 
 impl Runner {
@@ -71,7 +71,7 @@ impl Runner {
             .stdout(Stdio::null())
             .spawn()
             .map_err(spawn_failed)?;
-        let child = Reaped(Some(child));
+        let process = Process(Some(child));
         let failed = |source| StartError::Failed { model: version.id.to_string(), source };
         let load = ToRunner::Load(Box::new(Load {
             protocol: PROTOCOL,
@@ -83,17 +83,17 @@ impl Runner {
         link.send(&load, &[version.artifact.fd.as_fd()], settings.start_timeout).map_err(failed)?;
         let left = settings.start_timeout.saturating_sub(begun.elapsed());
         match link.receive(left).map_err(failed)? {
-            FromRunner::Ready(ready) => Ok(Self { link, version, ready, announced_pool: None, child: child.keep() }),
+            FromRunner::Ready(ready) => Ok(Self { link, version, ready, announced_pool: None, process }),
             FromRunner::Refused { reason } => Err(StartError::Refused(reason)),
             other @ (FromRunner::Golden { .. } | FromRunner::Done { .. } | FromRunner::Failed { .. }) => {
-                Err(failed(LinkError::Protocol(format!("it answered a load with {other:?}"))))
+                Err(failed(LinkError::Protocol(format!("it answered a load with {}", word(&other)))))
             }
         }
     }
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.as_ref().map_or(0, Child::id)
     }
 
     /// The version that it serves.
@@ -105,34 +105,32 @@ impl Runner {
     pub const fn ready(&self) -> &Ready {
         &self.ready
     }
-}
 
-impl Drop for Runner {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// Ends a child that has not become a [`Runner`] yet.
-struct Reaped(Option<Child>);
-
-impl Reaped {
-    fn keep(mut self) -> Child {
-        self.0.take().expect("a child is taken once, by value")
-    }
-}
-
-impl Drop for Reaped {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            end(child);
+    /// Ends the process without waiting until it is gone: for a thread that has windows to serve.
+    pub(super) fn retire(mut self) {
+        if let Some(child) = self.process.0.take() {
+            reaper::end(child);
         }
     }
+
+    /// A runner whose other end of the link is held by a test; there is no process.
+    #[cfg(test)]
+    pub(super) fn fake(link: Link, version: Arc<LoadedVersion>, ready: Ready) -> Self {
+        Self { link, version, ready, announced_pool: None, process: Process(None) }
+    }
 }
 
-/// A runner holds nothing that would have to be saved: it is killed, and waited for, so that no zombie stays.
-fn end(child: &mut Child) {
-    // Both fail only where the process is gone already.
-    let _ = child.kill();
-    let _ = child.wait();
+/// A child that is ended when dropped: a runner holds nothing that would have to be saved, so it is killed, and waited for,
+/// so that no zombie stays. `None` once somebody else does that.
+#[derive(Debug)]
+struct Process(Option<Child>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // Both fail only where the process is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use inferd_core::wire::{FromRunner, GoldenResult, GoldenRun, ToRunner};
 
 use super::RunnerSettings;
-use super::link::LinkError;
+use super::link::{LinkError, word};
 use super::process::{Runner, StartError};
 use crate::model::store::{GoldenFiles, LoadedVersion};
 
@@ -57,7 +57,7 @@ fn run_golden(
     runner.link.send(&run, &files, settings.deadline).map_err(failed)?;
     let answer = runner.link.receive(settings.deadline).map_err(failed)?;
     let FromRunner::Golden { index: answered, result } = answer else {
-        return Err(failed(LinkError::Protocol(format!("it answered a golden sample with {answer:?}"))));
+        return Err(failed(LinkError::Protocol(format!("it answered a golden sample with {}", word(&answer)))));
     };
     if answered != index {
         return Err(failed(LinkError::Protocol(format!("it answered golden sample {answered} for {index}"))));

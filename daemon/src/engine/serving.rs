@@ -1,7 +1,8 @@
 //! The runner that serves a pipeline: what is in flight, deadlines, restarts, promotion. Owned by the pipeline's thread;
-//! only starting a runner happens elsewhere, because that takes time.
+//! only starting a runner and waiting for the end of one happen elsewhere, because they take time.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -12,29 +13,14 @@ use inferd_core::outcome::{FailedStage, Failure, Inference};
 use inferd_core::wire::{FromRunner, ToRunner, WindowRef};
 
 use super::RunnerSettings;
-use super::link::LinkError;
+use super::backoff::{self, Backoff};
+use super::flights::Flights;
+use super::link::{LinkError, word};
 use super::process::{Runner, StartError};
-use crate::capture::Window;
+use crate::capture::{self, Window};
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
 use crate::model::store::LoadedVersion;
-
-/// Windows that a runner has at once: one that it computes, one that waits for it, so that it never waits for us.
-const IN_FLIGHT: usize = 2;
-
-/// A window is given to a runner at most this often: one that kills runners must not do so for ever.
-const MAX_ATTEMPTS: u32 = 2;
-
-/// The pause before the second restart in a row; doubled at each further one. The first has none.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-
-/// The longest pause between restarts.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-/// A runner that has served this long, or this many windows, is forgiven earlier trouble: it is replaced at once. What
-/// dies or hangs sooner is in a loop, and loops are slowed down.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(10);
-const FORGIVEN_AFTER_WINDOWS: u32 = 20;
 
 /// Why a runner was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +61,16 @@ pub struct Served {
     pub result: Result<Inference, Failure>,
 }
 
+/// What comes back from an engine.
+#[derive(Debug)]
+pub enum Back {
+    /// A window, with what came of it.
+    Served(Served),
+    /// Windows that no runner had when a version took over that cuts others: they are to be cut again, oldest first. No
+    /// window is taken in before they are fetched.
+    Recalled(Vec<Window>),
+}
+
 /// How the engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -92,34 +88,52 @@ pub struct Engine {
     settings: RunnerSettings,
     clock: Clock,
     bell: Bell,
+    launch: Launch,
     version: Arc<LoadedVersion>,
     state: State,
-    /// Windows that wait for a runner, oldest first.
-    pending: VecDeque<Flight>,
-    /// Windows that the runner has, oldest first.
-    in_flight: VecDeque<Flight>,
-    /// A proven runner that takes over as soon as `in_flight` is empty.
+    flights: Flights,
+    /// A proven runner that takes over as soon as no window is with the old one.
     candidate: Option<Runner>,
-    /// Restarts since the last one that was forgiven.
-    failures: u32,
+    backoff: Backoff,
     /// Restarts that nobody has asked for yet.
     restarts: Vec<Restart>,
     /// Windows that have come back and were not fetched yet, oldest first.
     came_back: VecDeque<Served>,
+    /// Windows that are to be cut again, younger than those.
+    recalled: Vec<Window>,
+}
+
+/// How a runner is started; blocks. Tests have their own.
+#[derive(Clone)]
+struct Launch(Arc<dyn Fn(&RunnerSettings, Arc<LoadedVersion>) -> Result<Runner, StartError> + Send + Sync>);
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Launch")
+    }
 }
 
 #[derive(Debug)]
 enum State {
     Serving { runner: Runner, since: Tick, windows: u32 },
     Starting(Receiver<Result<Runner, StartError>>),
-    Backoff { until: Tick, reason: String },
+    Waiting { until: Tick, reason: String },
 }
 
-#[derive(Debug)]
-struct Flight {
-    window: Window,
-    attempts: u32,
-    sent: Tick,
+impl State {
+    /// Ends the runner that there is, or that has come up meanwhile, without waiting for that. One that is still being
+    /// started is ended by the thread that does so.
+    fn retire(self) {
+        match self {
+            Self::Serving { runner, .. } => runner.retire(),
+            Self::Starting(receiver) => {
+                if let Ok(Ok(runner)) = receiver.try_recv() {
+                    runner.retire();
+                }
+            }
+            Self::Waiting { .. } => {}
+        }
+    }
 }
 
 impl Engine {
@@ -131,14 +145,15 @@ impl Engine {
             settings,
             clock,
             bell,
+            launch: Launch(Arc::new(Runner::start)),
             version,
             state: State::Serving { runner, since, windows: 0 },
-            pending: VecDeque::with_capacity(IN_FLIGHT),
-            in_flight: VecDeque::with_capacity(IN_FLIGHT),
+            flights: Flights::default(),
             candidate: None,
-            failures: 0,
+            backoff: Backoff::default(),
             restarts: Vec::new(),
-            came_back: VecDeque::with_capacity(IN_FLIGHT),
+            came_back: VecDeque::new(),
+            recalled: Vec::new(),
         }
     }
 
@@ -147,25 +162,28 @@ impl Engine {
         self.settings = settings;
     }
 
-    /// Whether another window may be submitted. Not while a candidate waits for its turn.
+    /// Whether another window may be submitted. Not while a candidate waits for its turn, nor before recalled windows were
+    /// fetched.
     pub fn has_room(&self) -> bool {
-        self.candidate.is_none() && self.pending.len() + self.in_flight.len() < IN_FLIGHT
+        self.candidate.is_none() && self.recalled.is_empty() && self.flights.has_room()
     }
 
     /// Whether no window is on its way.
     pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.in_flight.is_empty() && self.came_back.is_empty()
+        self.flights.is_empty() && self.came_back.is_empty() && self.recalled.is_empty()
     }
 
     /// Takes a window; it comes back from [`poll`](Self::poll).
     pub fn submit(&mut self, window: Window) {
-        self.pending.push_back(Flight { window, attempts: 0, sent: Tick::default() });
-        self.send_pending();
+        self.flights.submit(window);
+        self.send_waiting();
     }
 
     /// Lets another runner take over after the windows that are on their way.
     pub fn promote(&mut self, runner: Runner) {
-        self.candidate = Some(runner);
+        if let Some(outdone) = self.candidate.replace(runner) {
+            outdone.retire();
+        }
         self.take_over();
     }
 
@@ -174,9 +192,9 @@ impl Engine {
         self.candidate.is_some()
     }
 
-    /// The next window that has come back. Call until it gives `None`, then sleep until [`wake_at`](Self::wake_at), a
-    /// readable [`socket`](Self::socket) or the bell.
-    pub fn poll(&mut self) -> Option<Served> {
+    /// What has come back next. Call until it gives `None`, then sleep until [`wake_at`](Self::wake_at), a readable
+    /// [`socket`](Self::socket) or the bell.
+    pub fn poll(&mut self) -> Option<Back> {
         self.start_when_due();
         if let State::Serving { runner, .. } = &mut self.state {
             match runner.link.try_receive() {
@@ -186,24 +204,38 @@ impl Engine {
             }
         }
         self.take_over();
-        self.send_pending();
-        self.came_back.pop_front()
+        self.send_waiting();
+        if let Some(served) = self.came_back.pop_front() {
+            return Some(Back::Served(served));
+        }
+        let recalled = std::mem::take(&mut self.recalled);
+        (!recalled.is_empty()).then_some(Back::Recalled(recalled))
+    }
+
+    /// Ends what is on its way: every window comes back, unserved ones with this reason. Nothing is to be asked of the
+    /// engine afterwards.
+    pub fn give_up(&mut self, reason: &str) -> Vec<Served> {
+        let unserved: Vec<Window> = self.recalled.drain(..).chain(self.flights.recall()).collect();
+        for window in unserved {
+            self.give_back(window, Err(Failure { stage: FailedStage::RunnerDied, reason: reason.to_owned() }));
+        }
+        self.came_back.drain(..).collect()
     }
 
     /// Readable when the runner has answered or ended.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Serving { runner, .. } => Some(runner.link.as_fd()),
-            State::Starting(_) | State::Backoff { .. } => None,
+            State::Starting(_) | State::Waiting { .. } => None,
         }
     }
 
     /// When [`poll`](Self::poll) has something to do even if nothing happens.
     pub fn wake_at(&self) -> Option<Tick> {
         match &self.state {
-            State::Serving { .. } => self.in_flight.front().map(|flight| flight.sent.plus(self.settings.deadline)),
+            State::Serving { .. } => self.flights.due(self.settings.deadline),
             State::Starting(_) => None,
-            State::Backoff { until, .. } => Some(*until),
+            State::Waiting { until, .. } => Some(*until),
         }
     }
 
@@ -211,7 +243,7 @@ impl Engine {
     pub const fn runner(&self) -> Option<&Runner> {
         match &self.state {
             State::Serving { runner, .. } => Some(runner),
-            State::Starting(_) | State::Backoff { .. } => None,
+            State::Starting(_) | State::Waiting { .. } => None,
         }
     }
 
@@ -225,7 +257,7 @@ impl Engine {
         match &self.state {
             State::Serving { .. } => Health::Serving,
             State::Starting(_) => Health::Starting,
-            State::Backoff { reason, .. } => Health::Waiting(reason.clone()),
+            State::Waiting { reason, .. } => Health::Waiting(reason.clone()),
         }
     }
 
@@ -234,63 +266,66 @@ impl Engine {
         std::mem::take(&mut self.restarts)
     }
 
-    fn send_pending(&mut self) {
-        while self.in_flight.len() < IN_FLIGHT {
-            let State::Serving { runner, .. } = &mut self.state else { return };
-            let Some(mut flight) = self.pending.pop_front() else { return };
-            flight.sent = self.clock.now();
-            flight.attempts += 1;
-            let sent = send(runner, &flight.window, self.settings.deadline);
-            self.in_flight.push_back(flight);
-            if let Err(error) = sent {
-                return self.lose_runner(&error);
+    fn send_waiting(&mut self) {
+        let State::Serving { runner, .. } = &mut self.state else { return };
+        while let Some(window) = self.flights.next_to_send() {
+            match send(runner, window, self.settings.deadline) {
+                Ok(()) => self.flights.sent(self.clock.now()),
+                // It has ended. What it answered before lies in the socket and is read first; the window waits.
+                Err(LinkError::Closed) => return,
+                Err(error) => {
+                    self.flights.sent(self.clock.now());
+                    return self.lose_runner(&error);
+                }
             }
         }
     }
 
     fn answered(&mut self, message: FromRunner) {
-        let (seq, result) = match message {
-            FromRunner::Done { seq, prediction, times } => (seq, Ok(Inference { prediction, times })),
-            FromRunner::Failed { seq, failure } => (seq, Err(failure)),
-            other @ (FromRunner::Ready(_) | FromRunner::Refused { .. } | FromRunner::Golden { .. }) => {
-                self.lose_runner(&LinkError::Protocol(format!("it sent {other:?} while it served")));
-                return;
-            }
-        };
-        match self.in_flight.front().map(|flight| flight.window.seq) {
-            Some(expected) if expected == seq => {
-                self.give_back(result);
+        match self.understand(message) {
+            Ok(result) => {
                 if let State::Serving { windows, .. } = &mut self.state {
                     *windows = windows.saturating_add(1);
                 }
-                if let Some(next) = self.in_flight.front_mut() {
-                    // Its time begins when the runner can begin with it.
-                    next.sent = self.clock.now();
+                if let Some(window) = self.flights.done(self.clock.now()) {
+                    self.give_back(window, result);
                 }
             }
-            expected => {
-                let problem = format!("it answered window {seq}, expected was {expected:?}");
-                self.lose_runner(&LinkError::Protocol(problem));
-            }
+            Err(problem) => self.lose_runner(&LinkError::Protocol(problem)),
         }
     }
 
-    /// The oldest window in flight is done.
-    fn give_back(&mut self, result: Result<Inference, Failure>) {
-        if let Some(flight) = self.in_flight.pop_front() {
-            self.came_back.push_back(Served { window: flight.window, version: Arc::clone(&self.version), result });
+    /// What a message says of the window that is computed, where it may say that.
+    fn understand(&self, message: FromRunner) -> Result<Result<Inference, Failure>, String> {
+        let (seq, result) = match message {
+            FromRunner::Done { seq, prediction, times } => {
+                prediction.check(&self.version.manifest.output)?;
+                (seq, Ok(Inference { prediction, times }))
+            }
+            FromRunner::Failed { seq, failure } => (seq, Err(failure)),
+            other @ (FromRunner::Ready(_) | FromRunner::Refused { .. } | FromRunner::Golden { .. }) => {
+                return Err(format!("it sent {} while it served", word(&other)));
+            }
+        };
+        match self.flights.computed() {
+            Some(expected) if expected == seq => Ok(result),
+            Some(expected) => Err(format!("it answered window {seq}, expected was {expected}")),
+            None => Err(format!("it answered window {seq}, which it did not have")),
         }
+    }
+
+    fn give_back(&mut self, window: Window, result: Result<Inference, Failure>) {
+        self.came_back.push_back(Served { window, version: Arc::clone(&self.version), result });
     }
 
     fn check_deadline(&mut self) {
         let deadline = self.settings.deadline;
-        if self.in_flight.front().is_some_and(|flight| self.clock.now().since(flight.sent) >= deadline) {
+        if self.flights.due(deadline).is_some_and(|due| self.clock.now() >= due) {
             self.lose_runner(&LinkError::Late(deadline));
         }
     }
 
-    /// Ends the runner and arranges for the next. The oldest window in flight is what it died of: it is given up when
-    /// that was its last attempt, and at once when the runner hung on it.
+    /// Ends the runner and arranges for the next. A window that it hung on is given up at once.
     fn lose_runner(&mut self, error: &LinkError) {
         let (restart, stage) = match error {
             LinkError::Closed | LinkError::Io(_) => (Restart::Died, FailedStage::RunnerDied),
@@ -299,55 +334,38 @@ impl Engine {
         };
         tracing::warn!(model = %self.version.id, reason = restart.word(), error = %error, "runner is replaced");
         self.restarts.push(restart);
-        if let Some(computed) = self.in_flight.front()
-            && (computed.attempts >= MAX_ATTEMPTS || restart == Restart::Hung)
-        {
-            self.give_back(Err(Failure { stage, reason: error.to_string() }));
-        } else if let Some(computed) = self.in_flight.pop_front() {
-            self.pending.push_front(computed);
+        if let Some(window) = self.flights.interrupted(restart == Restart::Hung) {
+            self.give_back(window, Err(Failure { stage, reason: error.to_string() }));
         }
-        self.requeue_untouched();
-        self.replace_runner();
-    }
-
-    /// Behind the window that was being computed nothing has had its attempt yet.
-    fn requeue_untouched(&mut self) {
-        let at = usize::from(self.pending.front().is_some_and(|flight| flight.attempts > 0));
-        while let Some(flight) = self.in_flight.pop_back() {
-            self.pending.insert(at, Flight { attempts: flight.attempts - 1, ..flight });
-        }
-    }
-
-    fn replace_runner(&mut self) {
-        let now = self.clock.now();
-        if let State::Serving { since, windows, .. } = &self.state
-            && (now.since(*since) > FORGIVEN_AFTER || *windows >= FORGIVEN_AFTER_WINDOWS)
-        {
-            self.failures = 0;
-        }
-        // The old state is dropped here, and with it the old process.
-        self.state = match self.failures {
-            0 => self.start(),
-            failures => {
-                let pause = BACKOFF_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(BACKOFF_MAX);
-                State::Backoff { until: now.plus(pause), reason: "the runner keeps failing; see the log".into() }
+        let pause = match &self.state {
+            State::Serving { since, windows, .. } => {
+                self.backoff.after_service(self.clock.now().since(*since), *windows)
             }
+            State::Starting(_) | State::Waiting { .. } => self.backoff.after_failed_start(),
         };
-        self.failures += 1;
+        self.restart(pause, "the runner keeps failing; see the log".to_owned());
+    }
+
+    /// Ends the runner that there is and starts the next, at once or after a pause.
+    fn restart(&mut self, pause: Duration, reason: String) {
+        let waiting = State::Waiting { until: self.clock.now().plus(pause), reason };
+        std::mem::replace(&mut self.state, waiting).retire();
+        self.start_when_due();
     }
 
     fn start(&self) -> State {
         let (sender, receiver) = sync_channel(1);
-        let (settings, version, bell) = (self.settings.clone(), Arc::clone(&self.version), self.bell.clone());
+        let (launch, settings) = (self.launch.clone(), self.settings.clone());
+        let (version, bell) = (Arc::clone(&self.version), self.bell.clone());
         let started = Builder::new().name("start-runner".into()).spawn(move || {
             // The engine may have gone meanwhile; the runner ends then.
-            let _ = sender.send(Runner::start(&settings, version));
+            let _ = sender.send(launch.0(&settings, version));
             bell.ring();
         });
         match started {
             Ok(_) => State::Starting(receiver),
-            Err(error) => State::Backoff {
-                until: self.clock.now().plus(BACKOFF_MAX),
+            Err(error) => State::Waiting {
+                until: self.clock.now().plus(backoff::LONGEST),
                 reason: format!("the system gives no thread: {error}"),
             },
         }
@@ -355,37 +373,42 @@ impl Engine {
 
     fn start_when_due(&mut self) {
         match &self.state {
-            State::Backoff { until, .. } if self.clock.now() >= *until => self.state = self.start(),
+            State::Waiting { until, .. } if self.clock.now() >= *until => self.state = self.start(),
             State::Starting(receiver) => match receiver.try_recv() {
                 Ok(Ok(runner)) => self.state = State::Serving { runner, since: self.clock.now(), windows: 0 },
                 Ok(Err(error)) => self.start_failed(&error),
-                Err(TryRecvError::Disconnected) => self.replace_runner(),
+                Err(TryRecvError::Disconnected) => {
+                    let pause = self.backoff.after_failed_start();
+                    self.restart(pause, "starting a runner panicked; this is a defect of inferd".to_owned());
+                }
                 Err(TryRecvError::Empty) => {}
             },
-            State::Serving { .. } | State::Backoff { .. } => {}
+            State::Serving { .. } | State::Waiting { .. } => {}
         }
     }
 
     fn start_failed(&mut self, error: &StartError) {
         tracing::error!(model = %self.version.id, error = error as &dyn std::error::Error, "runner cannot be started");
         self.restarts.push(Restart::StartFailed);
-        self.failures = self.failures.max(1);
-        self.replace_runner();
-        if let State::Backoff { reason, .. } = &mut self.state {
-            *reason = error.to_string();
-        }
+        let pause = self.backoff.after_failed_start();
+        self.restart(pause, error.to_string());
     }
 
-    /// The swap itself: between two windows, in one assignment.
+    /// The swap itself: between two windows, in one assignment. Windows that wait for a runner go to the new one, unless it
+    /// needs others.
     fn take_over(&mut self) {
-        if !self.in_flight.is_empty() {
+        if self.flights.any_sent() {
             return;
         }
-        if let Some(runner) = self.candidate.take() {
-            self.version = Arc::clone(runner.version());
-            self.failures = 0;
-            self.state = State::Serving { runner, since: self.clock.now(), windows: 0 };
+        let Some(runner) = self.candidate.take() else { return };
+        let version = Arc::clone(runner.version());
+        if !capture::cut_alike(&self.version.manifest, &version.manifest) {
+            self.recalled.extend(self.flights.recall());
         }
+        self.version = version;
+        self.backoff = Backoff::default();
+        let serving = State::Serving { runner, since: self.clock.now(), windows: 0 };
+        std::mem::replace(&mut self.state, serving).retire();
     }
 }
 
@@ -405,3 +428,6 @@ fn send(runner: &mut Runner, window: &Window, patience: Duration) -> Result<(), 
     });
     runner.link.send(&message, &[], patience)
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,17 @@ impl Clock {
         i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
     }
 
+    /// How long a thread that waits for a tick may really sleep before it looks at the clock again: until then, or only a
+    /// moment, because a manual clock moves without telling.
+    pub fn nap(&self, until: Tick) -> Duration {
+        const MOMENT: Duration = Duration::from_millis(1);
+        let left = until.since(self.now());
+        match &self.0 {
+            Source::System { .. } => left,
+            Source::Manual { .. } => left.min(MOMENT),
+        }
+    }
+
     /// Moves a manual clock; the machine's clocks do not care.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual { now_ns } = &self.0 {

@@ -57,7 +57,7 @@ impl Pool {
     /// [`PoolError`] where the kernel refuses, or for slots over [`MAX_SLOT_BYTES`].
     pub fn new(slots: u32, slot_bytes: usize) -> Result<Self, PoolError> {
         static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-        let slot_bytes = slot_bytes.max(1).next_multiple_of(ALIGNMENT);
+        let slot_bytes = slot_bytes.max(1).checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         let bytes = slot_bytes.saturating_mul(slots as usize);
         let failed = |source| PoolError { bytes, source };
         if slot_bytes > MAX_SLOT_BYTES {

@@ -31,7 +31,12 @@ pub(super) enum Ended {
     /// The recording was played to its end.
     Finished,
     /// It broke.
-    Failed(String),
+    Failed {
+        /// How.
+        reason: String,
+        /// It would break in the same way again.
+        for_good: bool,
+    },
 }
 
 /// How a pipeline is. Written by its thread, read by the control owner.
@@ -46,6 +51,9 @@ pub struct Status {
 struct Inner {
     state: PipelineState,
     reason: String,
+    for_good: bool,
+    /// What it cannot go on after. `reason` may say meanwhile why it waits.
+    failure: Option<String>,
     serving: Serving,
     counts: Counts,
     latencies_ns: VecDeque<u64>,
@@ -72,6 +80,8 @@ pub struct Snapshot {
     pub state: PipelineState,
     /// Why, where it waits or failed.
     pub reason: String,
+    /// It failed, and would fail in the same way again.
+    pub for_good: bool,
     /// The runner that serves.
     pub serving: Serving,
     /// Its figures.
@@ -83,6 +93,8 @@ impl Status {
         let inner = Inner {
             state: PipelineState::Starting,
             reason: String::new(),
+            for_good: false,
+            failure: None,
             serving: Serving::default(),
             counts: Counts::default(),
             latencies_ns: VecDeque::with_capacity(LATENCIES),
@@ -96,17 +108,17 @@ impl Status {
         let mut inner = self.lock();
         let mut sorted: Vec<u64> = inner.latencies_ns.iter().copied().collect();
         let per_second = inner.rate.per_second(now);
-        let copy = (inner.state, inner.reason.clone(), inner.serving.clone(), inner.counts);
+        let (state, for_good, counts) = (inner.state, inner.for_good, inner.counts);
+        let (reason, serving) = (inner.reason.clone(), inner.serving.clone());
         drop(inner);
         sorted.sort_unstable();
-        let (state, reason, serving, counts) = copy;
         let counts = Counts {
             per_second,
             latency_p50_ms: percentile_ms(&sorted, 50),
             latency_p99_ms: percentile_ms(&sorted, 99),
             ..counts
         };
-        Snapshot { state, reason, serving, counts }
+        Snapshot { state, reason, for_good, serving, counts }
     }
 
     /// Whether it was told to stop.
@@ -119,8 +131,8 @@ impl Status {
     }
 
     /// Something broke that it cannot go on after.
-    pub(super) fn fail(&self, reason: &str) {
-        reason.clone_into(&mut self.lock().reason);
+    pub(super) fn fail(&self, reason: String) {
+        self.lock().failure = Some(reason);
         self.stop();
     }
 
@@ -152,36 +164,46 @@ impl Status {
 
     /// Takes over how the engine is; tells the owner where that has changed, and the caller whether it has.
     pub(super) fn serves(&self, engine: &Engine) -> bool {
-        let (state, reason) = match engine.health() {
+        let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
+        self.is(engine.health(), pid, || serving(engine))
+    }
+
+    fn is(&self, health: Health, pid: u32, serving: impl FnOnce() -> Serving) -> bool {
+        let (state, reason) = match health {
             Health::Serving => (PipelineState::Running, String::new()),
             Health::Starting => (PipelineState::Starting, String::new()),
             Health::Waiting(reason) => (PipelineState::Waiting, reason),
         };
         let mut inner = self.lock();
-        let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
         let same = inner.state == state && inner.reason == reason && inner.serving.runner_pid == pid;
         if same {
             return false;
         }
         inner.state = state;
         inner.reason = reason;
-        inner.serving = serving(engine);
+        inner.serving = serving();
         drop(inner);
         self.changed.notify_one();
         true
     }
 
-    pub(super) fn end(&self, ended: Ended) {
+    /// It has ended; gives why, where it failed.
+    pub(super) fn end(&self, ended: Ended) -> Option<String> {
         let mut inner = self.lock();
         inner.serving = Serving::default();
-        (inner.state, inner.reason) = match ended {
-            Ended::Stopped if !inner.reason.is_empty() => (PipelineState::Failed, std::mem::take(&mut inner.reason)),
-            Ended::Stopped => (PipelineState::Stopped, String::new()),
-            Ended::Finished => (PipelineState::Finished, String::new()),
-            Ended::Failed(reason) => (PipelineState::Failed, reason),
+        let failure = inner.failure.take();
+        (inner.state, inner.reason, inner.for_good) = match (ended, failure) {
+            (Ended::Failed { reason, for_good }, None) => (PipelineState::Failed, reason, for_good),
+            (Ended::Stopped | Ended::Finished | Ended::Failed { .. }, Some(reason)) => {
+                (PipelineState::Failed, reason, false)
+            }
+            (Ended::Stopped, None) => (PipelineState::Stopped, String::new(), false),
+            (Ended::Finished, None) => (PipelineState::Finished, String::new(), false),
         };
+        let reason = (inner.state == PipelineState::Failed).then(|| inner.reason.clone());
         drop(inner);
         self.changed.notify_one();
+        reason
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -252,6 +274,44 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn status_of_a_pipeline_that_waits() -> Status {
+        let status = Status::new(Arc::default());
+        assert!(status.is(Health::Waiting("the runner keeps failing".to_owned()), 0, Serving::default));
+        status
+    }
+
+    fn state(status: &Status) -> (PipelineState, String) {
+        let snapshot = status.snapshot(Tick::default());
+        (snapshot.state, snapshot.reason)
+    }
+
+    #[test]
+    fn a_pipeline_that_is_stopped_while_it_waits_for_a_runner_has_not_failed() {
+        let status = status_of_a_pipeline_that_waits();
+        status.stop();
+        assert_eq!(status.end(Ended::Stopped), None);
+        assert_eq!(state(&status), (PipelineState::Stopped, String::new()));
+    }
+
+    #[test]
+    fn a_failure_is_told_whatever_the_runner_does_meanwhile() {
+        let status = status_of_a_pipeline_that_waits();
+        status.fail("there is no memory for frames".to_owned());
+        assert!(status.is_stopping());
+        assert!(status.is(Health::Serving, 7, Serving::default));
+        assert_eq!(status.end(Ended::Stopped).as_deref(), Some("there is no memory for frames"));
+        assert_eq!(state(&status), (PipelineState::Failed, "there is no memory for frames".to_owned()));
+    }
+
+    #[test]
+    fn a_source_that_breaks_for_good_is_told_apart() {
+        for for_good in [false, true] {
+            let status = Status::new(Arc::default());
+            status.end(Ended::Failed { reason: "line 3".to_owned(), for_good });
+            assert_eq!(status.snapshot(Tick::default()).for_good, for_good);
+        }
+    }
 
     #[test]
     fn percentiles_are_by_nearest_rank() {

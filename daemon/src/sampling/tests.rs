@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use inferd_core::outcome::{FailedStage, Failure, Inference};
+use inferd_core::outcome::{FailedStage, Failure, Inference, Verdict};
 use inferd_core::prediction::{Detection, StageTimes};
 use inferd_core::{Digest, ModelId};
 use proptest::collection::vec;

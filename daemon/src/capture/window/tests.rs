@@ -59,7 +59,19 @@ fn channels_are_picked_by_name_in_the_models_order() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a", "b", "c"]), &manifest(2, 2, r#""c","a""#)).unwrap();
     windower.push(rows(&pool, 0..2, 3));
-    assert_eq!(values(&windower.cut().unwrap().unwrap()), [2.0, 0.0, 12.0, 10.0]);
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!(values(&window), [2.0, 0.0, 12.0, 10.0]);
+    assert_eq!(*window.channels, ["c".to_owned(), "a".to_owned()], "names are in the order of the values");
+}
+
+#[test]
+fn a_window_of_motion_has_the_rate_of_its_source() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let slow = SourceInfo { rate_hz: 97.5, ..source(&["a"]) };
+    let mut windower = Windower::new(slow, &manifest(2, 2, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..2, 1));
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!(window.format, Format::Imu { rate_hz: 97.5, channels: 1 });
 }
 
 #[test]
@@ -89,6 +101,45 @@ fn a_change_of_length_keeps_the_numbers_and_the_place() {
 }
 
 #[test]
+fn a_change_of_channels_keeps_the_samples_that_wait() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a", "b"]), &manifest(2, 2, r#""a","b""#)).unwrap();
+    windower.push(rows(&pool, 0..3, 2));
+    assert_eq!(values(&windower.cut().unwrap().unwrap()), [0.0, 1.0, 10.0, 11.0]);
+    windower.change(&manifest(2, 2, r#""b","a""#)).unwrap();
+    windower.push(rows(&pool, 3..4, 2));
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (1, vec![21.0, 20.0, 31.0, 30.0]));
+}
+
+#[test]
+fn windows_that_were_not_served_are_cut_again_for_the_next_version() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..10, 1));
+    let seqs: Vec<u64> = std::iter::from_fn(|| windower.cut().unwrap()).map(|window| window.seq).collect();
+    assert_eq!(seqs, [0, 1, 2, 3]);
+    windower.change(&manifest(3, 3, r#""a""#)).unwrap();
+    assert!(!windower.rewind(1), "only the last two are held");
+    assert!(windower.rewind(2));
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (2, vec![40.0, 50.0, 60.0]));
+    let window = windower.cut().unwrap().unwrap();
+    assert_eq!((window.seq, values(&window)), (3, vec![70.0, 80.0, 90.0]));
+    windower.push(Frame { after_gap: true, ..rows(&pool, 20..21, 1) });
+    assert!(!windower.rewind(3), "what it was cut from is gone");
+}
+
+#[test]
+fn cuts_are_alike_where_length_and_channels_are() {
+    let one = manifest(4, 2, r#""a","b""#);
+    assert!(cut_alike(&one, &manifest(4, 3, r#""a","b""#)));
+    for other in [manifest(3, 2, r#""a","b""#), manifest(4, 2, r#""b","a""#), manifest(4, 2, r#""a""#)] {
+        assert!(!cut_alike(&one, &other));
+    }
+}
+
+#[test]
 fn no_window_spans_a_gap() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 4, r#""a""#)).unwrap();
@@ -115,6 +166,11 @@ proptest! {
                 let expected: Vec<f32> = (expected_start..expected_start + length).map(|r| f32::from(r) * 10.0).collect();
                 prop_assert_eq!(values(&window), expected);
                 prop_assert_eq!(window.seq, u64::from(expected_start / hop));
+                if window.seq % 3 == 2 {
+                    prop_assert!(windower.rewind(window.seq));
+                    let again = windower.cut().unwrap().unwrap();
+                    prop_assert_eq!((again.seq, values(&again)), (window.seq, values(&window)));
+                }
                 expected_start += hop;
             }
             prop_assert!(expected_start + length > row, "a window could have been cut");

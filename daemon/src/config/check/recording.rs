@@ -68,7 +68,7 @@ fn content(path: &Path) -> Result<Content, Unusable> {
     }
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let content = match ending.as_str() {
-        "mjpeg" | "y4m" | "npy" => Content::Frames,
+        "mjpeg" | "mjpg" | "y4m" | "npy" => Content::Frames,
         "wav" => Content::Sound,
         "csv" => Content::Rows,
         _ => {

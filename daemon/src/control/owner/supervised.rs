@@ -261,13 +261,14 @@ impl<P: Process> Supervised<P> {
     /// Its thread has been waited for.
     pub(super) fn ended(&mut self, now: Tick) {
         let Phase::Running { process, ending: Ending::Over { told } } = &self.phase else { return };
-        let Snapshot { state, reason, counts, .. } = process.snapshot(now);
+        let Snapshot { state, reason, for_good, counts, .. } = process.snapshot(now);
         let (state, reason) = if has_ended(state) {
             (state, reason)
         } else {
             (PipelineState::Failed, "its thread panicked; this is a defect of inferd, see the log".to_owned())
         };
-        let retry = state == PipelineState::Failed && !told;
+        // A recording that broke in its middle would only be played again up to there.
+        let retry = state == PipelineState::Failed && !told && !for_good;
         self.phase = Phase::Idle { state, reason, counts, retry_at: retry.then(|| now.plus(RETRY_MAX)) };
         self.start_again(now);
     }

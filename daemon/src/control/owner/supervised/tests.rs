@@ -10,13 +10,20 @@ struct Said {
     version: &'static str,
     told_to_stop: bool,
     finished: bool,
+    for_good: bool,
 }
 
 impl Process for Fake {
     fn snapshot(&self, _now: Tick) -> Snapshot {
         let said = self.0.lock().unwrap();
         let serving = Serving { version: Some(said.version.parse().unwrap()), ..Serving::default() };
-        Snapshot { state: said.state, reason: String::new(), serving, counts: Counts::default() }
+        Snapshot {
+            state: said.state,
+            reason: String::new(),
+            serving,
+            counts: Counts::default(),
+            for_good: said.for_good,
+        }
     }
 
     fn source(&self) -> &'static str {
@@ -43,7 +50,13 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let now = Tick::from_ns(0);
-        let said = Said { state: PipelineState::Running, version: "1.0.0", told_to_stop: false, finished: false };
+        let said = Said {
+            state: PipelineState::Running,
+            version: "1.0.0",
+            told_to_stop: false,
+            finished: false,
+            for_good: false,
+        };
         Self { pipeline: Supervised::new(config("m"), now), said: Arc::new(Mutex::new(said)), now, busy: false }
     }
 
@@ -68,8 +81,13 @@ impl Stage {
     }
 
     fn comes_up(&mut self) {
-        *self.said.lock().unwrap() =
-            Said { state: PipelineState::Running, version: "1.0.0", told_to_stop: false, finished: false };
+        *self.said.lock().unwrap() = Said {
+            state: PipelineState::Running,
+            version: "1.0.0",
+            told_to_stop: false,
+            finished: false,
+            for_good: false,
+        };
         let result = Ok(Fake(Arc::clone(&self.said)));
         if self.pipeline.is_launch_outdated() {
             self.pipeline.void_launch(self.now);
@@ -307,6 +325,17 @@ fn one_that_fails_while_it_runs_is_tried_again_unless_it_was_told_to_end() {
     stage.ends(PipelineState::Failed);
     stage.wait(RETRY_MAX);
     stage.assert_nothing();
+}
+
+#[test]
+fn a_recording_that_broke_in_its_middle_is_not_played_again_by_itself() {
+    let mut stage = Stage::running();
+    stage.said.lock().unwrap().for_good = true;
+    stage.ends(PipelineState::Failed);
+    stage.wait(Duration::from_secs(3600));
+    stage.assert_nothing();
+    stage.pipeline.want(stage.now);
+    stage.assert_launches();
 }
 
 #[test]
