@@ -70,7 +70,7 @@ impl Owner {
     }
 
     /// The figures of a model go with its last version.
-    pub(super) fn removed(&self, model: &Name, reply: oneshot::Sender<Reply>, result: Result<(), ControlError>) {
+    pub(super) fn removed(&mut self, model: &Name, reply: oneshot::Sender<Reply>, result: Result<(), ControlError>) {
         if !self.deps.store.list().iter().any(|entry| entry.name == *model) {
             self.deps.metrics.forget_model(model);
         }
