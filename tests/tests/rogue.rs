@@ -7,22 +7,62 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use inferd_tests::outcomes::{self, Collector};
+use inferd_tests::processes;
 use inferd_tests::rig::{Rig, path, pipeline_config, program};
 
 /// Windows in the recording.
 const WINDOWS: usize = 12;
 
+const FAST: &str = "pace = \"fast\"";
+
+/// What a rogue model gives out.
+const RAW: &str = "output = { task = \"raw\" }";
+const CLASSES: &str = "output = { task = \"classification\", labels = [\"a\", \"b\"] }";
+
 /// A model folder whose description tells the rogue runner what to do.
 fn model(rig: &Rig, trick: &str) -> PathBuf {
-    let folder = rig.folder().join("rogue");
+    let output = if trick == "answers too many classes" { CLASSES } else { RAW };
+    model_folder(rig, "1.0.0", trick, output)
+}
+
+fn model_folder(rig: &Rig, version: &str, trick: &str, rest: &str) -> PathBuf {
+    let folder = rig.folder().join(format!("rogue-{version}"));
     std::fs::create_dir_all(&folder).unwrap();
     write(&folder.join("model.onnx"), b"not looked at");
     let manifest = format!(
-        "format = 1\nname = \"rogue\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\ndescription = \"{trick}\"\n\
-         artifact = {{ file = \"model.onnx\" }}\ninput = {{ kind = \"tensor\", shape = [1, 4] }}\noutput = {{ task = \"raw\" }}\n"
+        "format = 1\nname = \"rogue\"\nversion = \"{version}\"\nlicence = \"MIT\"\ndescription = \"{trick}\"\n\
+         artifact = {{ file = \"model.onnx\" }}\ninput = {{ kind = \"tensor\", shape = [1, 4] }}\n{rest}\n"
     );
     write(&folder.join("model.toml"), manifest.as_bytes());
     folder
+}
+
+/// A folder with a golden sample, for tricks that come there.
+fn model_with_golden(rig: &Rig, version: &str, trick: &str) -> PathBuf {
+    let golden = "[[golden]]\ninput = \"zeros.npy\"\noutput = \"zeros.npy\"\ntolerance = 0.1";
+    let folder = model_folder(rig, version, trick, &format!("{RAW}\n{golden}"));
+    std::fs::copy(recording(rig), folder.join("zeros.npy")).unwrap();
+    folder
+}
+
+/// A daemon whose runners are rogues, with a pipeline of the rogue model that is not started yet.
+fn rig(runner: &str, source: &str) -> Rig {
+    let mut rig = Rig::new().unwrap();
+    rig.set_env("INFERD__RUNNER__PROGRAM", path(&program("rogue-runner")).unwrap());
+    let pipeline = pipeline_config("rogue", "rogue", &recording(&rig), source);
+    let pipeline = pipeline.replacen("model =", "enabled = false\nmodel =", 1);
+    rig.configure(&format!("[runner]\n{runner}\n{pipeline}")).unwrap();
+    rig.launch().unwrap();
+    rig
+}
+
+/// Installs a model that is refused; gives what `inferctl` said.
+fn refusal(rig: &Rig, folder: &Path) -> String {
+    let bundle = rig.pack(folder).unwrap();
+    let refused = rig.ctl_output(&["install", "--activate", path(&bundle).unwrap()]).unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    said
 }
 
 /// `[WINDOWS, 4]` zeros as NumPy saves them.
@@ -43,12 +83,7 @@ fn write(file: &Path, bytes: &[u8]) {
 
 /// Plays the recording to a runner with this trick; gives the outcomes and how often the metric of `reason` was raised.
 fn play(trick: &str, reason: &str) -> (Vec<outcomes::Line>, f64) {
-    let mut rig = Rig::new().unwrap();
-    rig.set_env("INFERD__RUNNER__PROGRAM", path(&program("rogue-runner")).unwrap());
-    let pipeline = pipeline_config("rogue", "rogue", &recording(&rig), "pace = \"fast\"");
-    let pipeline = pipeline.replacen("model =", "enabled = false\nmodel =", 1);
-    rig.configure(&format!("[runner]\ndeadline_ms = 200\n{pipeline}")).unwrap();
-    rig.launch().unwrap();
+    let mut rig = rig("deadline_ms = 200", FAST);
     let pid = rig.pid();
     rig.install(&model(&rig, trick)).unwrap();
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
@@ -76,6 +111,10 @@ fn a_runner_that_breaks_the_protocol_is_replaced_and_no_window_is_lost() {
         "sends a packet that is too long",
         "answers another window",
         "says that it is ready again",
+        "answers NaN",
+        "answers another kind",
+        "answers too many values",
+        "answers too many classes",
     ] {
         let (lines, restarts) = play(trick, "protocol");
         assert!(restarts >= 2.0, "{trick}: {restarts} restarts");
@@ -107,15 +146,71 @@ fn a_runner_that_hangs_is_replaced_and_its_window_says_why() {
 }
 
 #[test]
-fn a_runner_that_answers_a_load_with_nonsense_serves_nothing() {
-    let mut rig = Rig::new().unwrap();
-    rig.set_env("INFERD__RUNNER__PROGRAM", path(&program("rogue-runner")).unwrap());
-    rig.configure("").unwrap();
-    rig.launch().unwrap();
-    let bundle = rig.pack(&model(&rig, "answers a load with a window")).unwrap();
-    let refused = rig.ctl_output(&["install", path(&bundle).unwrap()]).unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("broke the protocol"), "{said}");
+fn a_runner_that_does_not_come_up_serves_nothing_and_is_told_apart() {
+    let mut rig = rig("start_timeout_ms = 1000", FAST);
+    for (version, trick, words) in [
+        ("1.0.0", "answers a load with a window", "broke the protocol: it answered a load with a window's prediction"),
+        ("1.0.1", "hangs at load", "the runner did not answer within"),
+        ("1.0.2", "dies at load", "the runner has ended"),
+    ] {
+        let said = refusal(&rig, &model_folder(&rig, version, trick, RAW));
+        assert!(said.contains(words), "{trick}: {said}");
+    }
     assert!(rig.is_running());
+    assert!(processes::children(rig.pid()).unwrap().is_empty(), "a runner was left");
+}
+
+/// D-Bus ends the connection of whoever sends a NUL in a string; a terminal obeys escape sequences.
+#[test]
+fn what_a_runner_says_can_be_shown() {
+    let mut rig = rig("deadline_ms = 1000", FAST);
+    let said = refusal(&rig, &model(&rig, "refuses in words that cannot be shown"));
+    assert!(said.contains("a b [2Jc a b") && said.len() < 4096, "{said:?}");
+    assert!(!said.trim_end().contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+    let said = refusal(&rig, &model_with_golden(&rig, "1.0.1", "fails at golden in words that cannot be shown"));
+    assert!(said.contains("a b [2Jc"), "{said:?}");
+
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    rig.install(&model_folder(&rig, "1.0.2", "fails in words that cannot be shown", RAW)).unwrap();
+    rig.ctl(&["activate", "rogue", "1.0.2"]).unwrap();
+    rig.ctl(&["start", "rogue"]).unwrap();
+    rig.wait_for_state("rogue", "finished").unwrap();
+    rig.wait_for("its outcomes", |_| Ok(collector.count("rogue") == WINDOWS)).unwrap();
+    let lines = collector.lines();
+    let reasons: Vec<&str> = lines.iter().filter_map(|line| line.outcome["error"]["reason"].as_str()).collect();
+    assert_eq!(reasons, ["a b [2Jc "; WINDOWS - 5]);
+    assert!(rig.is_running());
+}
+
+#[test]
+fn a_backend_that_cannot_be_shown_does_not_end_the_bus() {
+    let rig = rig("deadline_ms = 1000", "fps = 2");
+    rig.install(&model(&rig, "has a backend that cannot be shown")).unwrap();
+    rig.ctl(&["start", "rogue"]).unwrap();
+    let running = rig.wait_for_state("rogue", "running").unwrap();
+    assert_eq!(running["backend"], "a b [2Jc ", "{running}");
+}
+
+#[test]
+fn a_version_that_hangs_at_its_golden_samples_does_not_touch_the_one_that_serves() {
+    let mut rig = rig("deadline_ms = 500", "fps = 50\nat_end = \"loop\"");
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    rig.install(&model_with_golden(&rig, "1.0.0", "serves")).unwrap();
+    rig.ctl(&["start", "rogue"]).unwrap();
+    rig.wait_for_state("rogue", "running").unwrap();
+    let runner = rig.runner_pid("rogue").unwrap();
+    let bundle = rig.pack(&model_with_golden(&rig, "1.1.0", "hangs at golden")).unwrap();
+    rig.ctl(&["install", path(&bundle).unwrap()]).unwrap();
+    let refused = rig.ctl_output(&["activate", "rogue", "1.1.0"]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("golden sample zeros.npy") && said.contains("did not answer within"), "{said}");
+    assert_eq!(rig.runner_pid("rogue").unwrap(), runner);
+    let so_far = collector.count("rogue");
+    rig.wait_for("more outcomes", |_| Ok(collector.count("rogue") > so_far + 10)).unwrap();
+    rig.stop().unwrap();
+    let lines = collector.finish();
+    let tally = outcomes::tally(&outcomes::of(&lines, "rogue"));
+    assert_eq!((tally.lost, tally.doubled, tally.out_of_order), (0, 0, 0), "{tally:?}");
+    assert_eq!(tally.by_version.keys().collect::<Vec<_>>(), ["1.0.0"]);
 }
