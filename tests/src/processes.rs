@@ -35,8 +35,20 @@ pub fn is_stopped(pid: u32) -> bool {
 /// # Errors
 /// Where the process is gone.
 pub fn resident_kb(pid: u32) -> anyhow::Result<u64> {
-    let text = field(pid, "VmRSS")?;
-    text.trim_end_matches("kB").trim().parse().with_context(|| format!("VmRSS of {pid} is `{text}`"))
+    kilobytes(pid, "VmRSS")
+}
+
+/// Resident memory in kilobytes without mapped memory files, which [`memory_files`] counts.
+///
+/// # Errors
+/// Where the process is gone.
+pub fn resident_without_memory_files_kb(pid: u32) -> anyhow::Result<u64> {
+    Ok(kilobytes(pid, "VmRSS")?.saturating_sub(kilobytes(pid, "RssShmem")?))
+}
+
+fn kilobytes(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let text = field(pid, name)?;
+    text.trim_end_matches("kB").trim().parse().with_context(|| format!("{name} of {pid} is `{text}`"))
 }
 
 /// Bytes of the memory files (`memfd_create`) that a process has open, each counted once. Memory that it holds without

@@ -313,9 +313,11 @@ impl Footprint {
         // Readings are spread over the streams' work, not over one moment of it.
         std::thread::sleep(Duration::from_millis(150));
         let runners = processes::children(rig.pid()).unwrap();
+        // Frames are shared by both sides and would hide what grows.
+        let resident_kb = |pid| processes::resident_without_memory_files_kb(pid).unwrap();
         Self {
-            daemon_kb: processes::resident_kb(rig.pid()).unwrap(),
-            runners_kb: runners.iter().map(|pid| processes::resident_kb(*pid).unwrap()).sum(),
+            daemon_kb: resident_kb(rig.pid()),
+            runners_kb: runners.iter().map(|pid| resident_kb(*pid)).sum(),
             memory_files: processes::memory_files(rig.pid()).unwrap(),
             files: processes::open_files(rig.pid()).unwrap(),
         }
