@@ -59,7 +59,7 @@ fn inspection_json(found: &Inspection) -> Value {
         "licence": manifest.licence,
         "digest": digest.to_string(),
         "bytes": packed_bytes,
-        "artifact": manifest.artifact,
+        "artifact": {"file": manifest.artifact.file, "format": manifest.artifact.format},
         "input_shape": manifest.input.shape,
         "golden": manifest.golden.len(),
         "files": files,
