@@ -370,7 +370,7 @@ pub struct Window {
 pub struct Output {
     /// Name of the output tensor; the model's only output where absent.
     pub tensor: Option<String>,
-    /// Names of classes or values, by index, no two the same; may be empty for anomaly and raw.
+    /// Names of classes or values, by index; may be empty for anomaly and raw.
     pub labels: Vec<String>,
     /// The file of the bundle that the labels were read from, if they are not in the manifest itself.
     pub labels_file: Option<String>,

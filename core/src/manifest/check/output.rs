@@ -34,21 +34,29 @@ pub(super) fn check(raw: raw::Output, found: &mut Found<'_>, read_text: ReadText
     Output { tensor: raw.tensor, labels: labels.names, labels_file: raw.labels_file, task }
 }
 
-/// The labels, and where each one is.
+/// The labels, and where each one is. Several classes may share a name, as ImageNet's two cranes do.
 #[derive(Default)]
 struct Labels {
     names: Vec<String>,
-    indices: HashMap<String, u32>,
+    indices: HashMap<String, Vec<u32>>,
 }
 
 impl Labels {
-    fn index_of(&self, key: &str, name: &str, found: &mut Found<'_>) -> Option<u32> {
-        let index = self.indices.get(name).copied();
+    fn indices_of(&self, key: &str, name: &str, found: &mut Found<'_>) -> &[u32] {
+        let indices = self.indices.get(name).map_or(&[][..], Vec::as_slice);
         // Without labels there is a problem already.
-        if index.is_none() && !self.names.is_empty() {
+        if indices.is_empty() && !self.names.is_empty() {
             found.unknown(key, name, self.names.iter().map(String::as_str));
         }
-        index
+        indices
+    }
+
+    fn index_of(&self, key: &str, name: &str, found: &mut Found<'_>) -> Option<u32> {
+        let indices = self.indices_of(key, name, found);
+        found.unless(indices.len() < 2, key, || {
+            format!("`{name}` is the name of {} classes; one is expected", indices.len())
+        });
+        indices.first().copied()
     }
 }
 
@@ -91,9 +99,9 @@ fn lines(text: &str) -> Vec<String> {
     text.trim_end().lines().map(|line| line.trim().to_owned()).collect()
 }
 
-/// Refuses labels that cannot be told apart or seen. `file` is where they stand, if not in the manifest.
-fn check_names(names: &[String], file: Option<&str>, found: &mut Found<'_>) -> HashMap<String, u32> {
-    let mut indices = HashMap::with_capacity(names.len());
+/// Refuses labels that cannot be seen. `file` is where they stand, if not in the manifest.
+fn check_names(names: &[String], file: Option<&str>, found: &mut Found<'_>) -> HashMap<String, Vec<u32>> {
+    let mut indices = HashMap::<_, Vec<_>>::with_capacity(names.len());
     for (index, name) in (0_u32..).zip(names) {
         if found.is_full() {
             break;
@@ -106,12 +114,8 @@ fn check_names(names: &[String], file: Option<&str>, found: &mut Found<'_>) -> H
             found.problem(&key, format!("{place} is empty; every class needs a name"));
         } else if name.chars().any(char::is_control) {
             found.problem(&key, format!("{place} holds a control character: {name:?}"));
-        } else if let Some(first) = indices.insert(name.clone(), index) {
-            let first = if file.is_some() { first + 1 } else { first };
-            found.problem(
-                &key,
-                format!("{place}, `{name}`, is there already, at {first}; give each class its own name"),
-            );
+        } else {
+            indices.entry(name.clone()).or_default().push(index);
         }
     }
     indices
@@ -123,7 +127,7 @@ fn check_normal(names: &[String], labels: &Labels, found: &mut Found<'_>) -> Vec
         found.problem("output.normal", format!("has {count} names, but there are {limit} labels"));
         return Vec::new();
     }
-    names.iter().filter_map(|name| labels.index_of("output.normal", name, found)).collect()
+    names.iter().flat_map(|name| labels.indices_of("output.normal", name, found)).copied().collect()
 }
 
 fn check_boxes(boxes: Option<raw::Boxes>, labels: &Labels, found: &mut Found<'_>) -> Task {
