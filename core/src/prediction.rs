@@ -160,7 +160,7 @@ mod tests {
     use crate::manifest::{Activation, AnomalyScore, Boxes};
 
     fn output(task: Task, labels: usize) -> Output {
-        Output { tensor: None, labels: vec!["label".to_owned(); labels], task }
+        Output { tensor: None, labels: vec!["label".to_owned(); labels], labels_file: None, task }
     }
 
     fn detection() -> Task {

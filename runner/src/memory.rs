@@ -14,10 +14,12 @@ const LARGEST_KEPT_BYTES: i32 = 32 << 20;
 /// Gives back what loading has left, and from now on keeps what is freed. Call between loading and the first window.
 pub(crate) fn keep_what_serving_frees() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: the calls take numbers, lock the allocator themselves, and touch no memory that is in use.
-    unsafe {
-        libc::malloc_trim(0);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    {
+        // SAFETY: it takes a number, locks the allocator itself, and gives back only pages that hold nothing.
+        unsafe { libc::malloc_trim(0) };
+        for (setting, value) in [(libc::M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES), (libc::M_TRIM_THRESHOLD, i32::MAX)] {
+            // SAFETY: it takes two numbers and locks the allocator itself. A setting that is refused stays as it was.
+            unsafe { libc::mallopt(setting, value) };
+        }
     }
 }

@@ -37,10 +37,9 @@ const HEAD: &str =
 fn models() -> [ModelSpec; 5] {
     let mel = "frame_length = 400\nframe_step = 160\ncoefficients = 10\n";
     [
-        format!(
-            "[input]\nkind = \"image\"\nshape = [1, 4, 6, 3]\nlayout = \"NHWC\"\n[output]\ntask = \"detection\"\n\
-             tensor = \"corners\"\nlabels = [\"a\"]\nboxes = {{ scores_tensor = \"scores\" }}\n"
-        ),
+        "[input]\nkind = \"image\"\nshape = [1, 4, 6, 3]\nlayout = \"NHWC\"\n[output]\ntask = \"detection\"\n\
+         tensor = \"corners\"\nlabels = [\"a\"]\nboxes = { scores_tensor = \"scores\" }\n"
+            .to_owned(),
         format!(
             "[input]\nkind = \"audio\"\nshape = [1, 98, 10]\n[input.audio]\nrate_hz = 16000\nfeatures = \"mfcc\"\n{mel}\
              [window]\nlength = 16000\nhop = 8000\n[output]\ntask = \"classification\"\nlabels = [\"a\", \"b\"]\n"

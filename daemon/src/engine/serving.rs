@@ -105,7 +105,9 @@ pub struct Engine {
 
 /// How a runner is started; blocks. Tests have their own.
 #[derive(Clone)]
-struct Launch(Arc<dyn Fn(&RunnerSettings, Arc<LoadedVersion>) -> Result<Runner, StartError> + Send + Sync>);
+struct Launch(Arc<StartRunner>);
+
+type StartRunner = dyn Fn(&RunnerSettings, Arc<LoadedVersion>) -> Result<Runner, StartError> + Send + Sync;
 
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -146,7 +146,7 @@ impl Owner {
             && at_hand.job == job
         {
             let (incoming, path) = (Arc::clone(incoming), at_hand.path.clone());
-            let outcome = result.as_ref().map(|()| ()).map_err(ToString::to_string);
+            let outcome = result.as_ref().copied().map_err(ToString::to_string);
             let work = move || {
                 if let Err(error) = incoming.finish(&path, outcome) {
                     tracing::error!(%error, "cannot clear up after an incoming bundle");

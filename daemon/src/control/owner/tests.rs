@@ -77,7 +77,7 @@ impl Rig {
 
 #[tokio::test]
 async fn a_configuration_that_takes_long_to_read_holds_up_nothing() {
-    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::sync_channel(4);
     let may_go_on = Mutex::new(may_go_on);
     let reads = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&reads);

@@ -37,7 +37,7 @@ fn store_with(folder: &Path, versions: &[&str]) -> Store {
 }
 
 fn content(file: &SealedFile) -> Vec<u8> {
-    let mut content = vec![0; file.bytes as usize + 1];
+    let mut content = vec![0; usize::try_from(file.bytes).unwrap() + 1];
     let read = File::from(file.fd.try_clone().unwrap()).read_at(&mut content, 0).unwrap();
     assert_eq!(read as u64, file.bytes);
     content.truncate(read);
