@@ -29,9 +29,9 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use crate::failure;
 use crate::log;
 
-/// Room for memory files: 16 GiB of addresses, of which a 64-bit machine has hundreds, and no memory. That is 80 of the
-/// largest frames.
-const ROOM_BYTES: usize = 16 << 30;
+/// Room for memory files: 16 GiB of addresses, of which a 64-bit machine has thousands, and no memory. That is 80 of the
+/// largest frames. A 32-bit machine spares 512 MiB.
+const ROOM_BYTES: usize = 1 << if usize::BITS < 64 { 29 } else { 34 };
 
 /// Mappings begin and end at pages; none is larger than this.
 const LARGEST_PAGE_BYTES: usize = 64 << 10;

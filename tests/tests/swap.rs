@@ -294,6 +294,12 @@ impl Footprint {
     /// The medians of several readings, once the old runners have gone.
     fn settled(rig: &Rig) -> Self {
         rig.wait_for("old runners to end", |rig| Ok(processes::children(rig.pid())?.len() == PIPELINES.len())).unwrap();
+        // A pipeline lets go of the old version at its next window.
+        let is_model = |file: &&PathBuf| file.starts_with("/memfd:model.onnx (deleted)");
+        rig.wait_for("old versions to be given back", |rig| {
+            Ok(Self::read(rig).files.iter().filter(is_model).count() == PIPELINES.len())
+        })
+        .unwrap();
         let readings: Vec<_> = (0..9).map(|_| Self::read(rig)).collect();
         let median = |of: fn(&Self) -> u64| {
             let mut values: Vec<u64> = readings.iter().map(of).collect();

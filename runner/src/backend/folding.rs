@@ -30,10 +30,18 @@ const MIXING: [&str; 11] = [
     "ReduceMax",
 ];
 
+/// An `If` has two inner graphs, of which one is run. They may give their tensors the same names, so they are looked at
+/// apart.
+const BRANCHES: usize = 2;
+
 /// Looks at everything that the outputs with these names are computed from.
 pub(super) fn refuse_quantized_softmax(graph: &GraphProto, outputs: &[&str]) -> Result<(), LoadError> {
+    (0..BRANCHES).try_for_each(|branch| refuse_with_branch(graph, outputs, branch))
+}
+
+fn refuse_with_branch(graph: &GraphProto, outputs: &[&str], branch: usize) -> Result<(), LoadError> {
     let mut steps = Vec::new();
-    flatten(graph, &mut steps);
+    flatten(graph, branch, &mut steps);
     let constants = constants(graph, &steps);
     let live = live(&steps, outputs);
     let mut readers: HashMap<&str, Vec<&Step<'_>>> = HashMap::new();
@@ -98,13 +106,13 @@ impl Step<'_> {
 
 /// All nodes, those of inner graphs too, in an order in which everything is made before it is read. tract takes a branch
 /// whose condition is constant out of its `If`, so a chain may begin outside and end inside: what an inner graph gives is
-/// passed on to the node's outputs.
-fn flatten<'a>(graph: &'a GraphProto, steps: &mut Vec<Step<'a>>) {
+/// passed on to the node's outputs. Of several inner graphs of a node this one is taken, or the last.
+fn flatten<'a>(graph: &'a GraphProto, branch: usize, steps: &mut Vec<Step<'a>>) {
     let named = |names: &'a [String]| names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     for node in &graph.node {
         let before = steps.len();
-        for inner in inner_graphs(node) {
-            flatten(inner, steps);
+        if let Some(inner) = inner_graphs(node).take(branch + 1).last() {
+            flatten(inner, branch, steps);
             let ends = inner.output.iter().zip(&node.output);
             steps.extend(ends.map(|(from, to)| Step {
                 op: "Identity",

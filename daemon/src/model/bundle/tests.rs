@@ -342,7 +342,7 @@ fn packing_says_what_is_wrong_and_leaves_nothing() {
                 let text = fixture::manifest("1.0.0").replace("labels.txt", "../labels.txt");
                 put(&at.join("model.toml"), text.as_bytes());
             },
-            "`../labels.txt`: `../labels.txt` is refused",
+            "output.labels_file: `../labels.txt` is no path in a bundle",
         ),
     ];
     for (name, change, words) in cases {
