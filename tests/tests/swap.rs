@@ -23,6 +23,10 @@ const SWAPS: usize = 100;
 /// Swaps before the first look at memory: there and back, so that what is made once has been made, and nothing more.
 const WARM_UP: usize = 2;
 
+/// Memory that frames lie in: every source's, and what windows of sound and of motion are cut into.
+const FRAMES_FILE: &str = "memfd:inferd-frames (deleted)";
+const FRAMES_FILES: usize = 5;
+
 /// Swaps before a second look. A multiple of 20: every model is at 1.0.0 again, as it is after the last.
 const FIRST_FEW: usize = 20;
 
@@ -294,10 +298,12 @@ impl Footprint {
     /// The medians of several readings, once the old runners have gone.
     fn settled(rig: &Rig) -> Self {
         rig.wait_for("old runners to end", |rig| Ok(processes::children(rig.pid())?.len() == PIPELINES.len())).unwrap();
-        // A pipeline lets go of the old version at its next window.
-        let is_model = |file: &&PathBuf| file.starts_with("/memfd:model.onnx (deleted)");
-        rig.wait_for("old versions to be given back", |rig| {
-            Ok(Self::read(rig).files.iter().filter(is_model).count() == PIPELINES.len())
+        // A pipeline lets go of the old version at its next window, and makes the memory that it cuts windows into.
+        let count = |files: &[PathBuf], name: &str| files.iter().filter(|file| file.ends_with(name)).count();
+        rig.wait_for("every pipeline to serve a window", |rig| {
+            let files = Self::read(rig).files;
+            let (models, frames) = (count(&files, "memfd:model.onnx (deleted)"), count(&files, FRAMES_FILE));
+            Ok((models, frames) == (PIPELINES.len(), FRAMES_FILES))
         })
         .unwrap();
         let readings: Vec<_> = (0..9).map(|_| Self::read(rig)).collect();
