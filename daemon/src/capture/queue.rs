@@ -2,6 +2,10 @@
 //!
 //! Capacity: [`FrameQueue::new`] says it, in frames. Overflow: a recording waits ([`Overflow::Block`]), so that no window is
 //! ever lost; a live source drops its oldest waiting frame ([`Overflow::KeepNewest`]) and counts it.
+//!
+//! Waking a thread takes longer than handing over a frame, so nobody is woken in vain. The pipeline is for the first frame in
+//! an empty queue, and to be told of dropped ones; for the others it comes by itself, whenever its runner has room. A source
+//! that is held up is once half of the queue is free.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -69,6 +73,7 @@ impl FrameQueue {
     /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
     pub fn push(&self, mut frame: Frame) -> Result<(), Stopped> {
         let mut state = self.lock();
+        let dropped_before = state.dropped;
         match self.0.overflow {
             Overflow::Block => {
                 let full = |state: &mut State| {
@@ -90,9 +95,12 @@ impl FrameQueue {
             return Err(Stopped);
         }
         state.accepted += 1;
+        let wakes = state.frames.is_empty() || state.dropped > dropped_before;
         state.frames.push_back(frame);
         drop(state);
-        self.0.bell.ring();
+        if wakes {
+            self.0.bell.ring();
+        }
         Ok(())
     }
 
@@ -104,8 +112,13 @@ impl FrameQueue {
 
     /// The oldest frame. Called by the pipeline.
     pub fn pop(&self) -> Option<Frame> {
-        let frame = self.lock().frames.pop_front()?;
-        self.0.room.notify_one();
+        let mut state = self.lock();
+        let frame = state.frames.pop_front()?;
+        let wakes = state.is_held_up && state.frames.len() <= self.0.capacity / 2;
+        drop(state);
+        if wakes {
+            self.0.room.notify_one();
+        }
         Some(frame)
     }
 
@@ -164,6 +177,7 @@ mod tests {
     use std::time::Duration;
 
     use inferd_core::frame::Format;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
     use crate::host::frames::Pool;
@@ -190,6 +204,37 @@ mod tests {
         let gaps: Vec<bool> = queue.lock().frames.iter().map(|frame| frame.after_gap).collect();
         assert_eq!(gaps, [true, false], "the first that is left says that others are missing before it");
         assert_eq!(numbers(&queue), [3, 4]);
+    }
+
+    #[test]
+    fn only_the_first_frame_of_an_empty_queue_wakes_the_pipeline() {
+        let pool = Pool::new(8, 16).unwrap();
+        let bell = Bell::new().unwrap();
+        let queue = FrameQueue::new(4, Overflow::Block, bell.clone());
+        let rings = |number| {
+            bell.hush();
+            queue.push(frame(&pool, number)).unwrap();
+            poll(&mut [PollFd::new(bell.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
+        };
+        assert_eq!([rings(0), rings(1), rings(2)], [true, false, false]);
+        assert_eq!(numbers(&queue), [0, 1, 2]);
+        assert!(rings(3));
+    }
+
+    #[test]
+    fn a_source_that_is_held_up_goes_on_once_half_of_the_queue_is_free() {
+        let pool = Pool::new(8, 16).unwrap();
+        let queue = FrameQueue::new(4, Overflow::Block, Bell::new().unwrap());
+        (0..4).for_each(|number| queue.push(frame(&pool, number)).unwrap());
+        let source = queue.clone();
+        let waiting =
+            std::thread::Builder::new().name("source".into()).spawn(move || source.push(frame(&pool, 4))).unwrap();
+        while !queue.is_held_up() {
+            std::thread::yield_now();
+        }
+        assert_eq!([queue.pop(), queue.pop()].map(|frame| frame.unwrap().slot.bytes()[0]), [0, 1]);
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+        assert_eq!(numbers(&queue), [2, 3, 4]);
     }
 
     #[test]
