@@ -113,7 +113,11 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(reader).map_err(|error| {
         match missing_key(error.inner().message()) {
             // The place that the error names does not tell the root table from the first one in it.
-            Some(key) => document.problem(&dotted(error.path(), key), "is missing"),
+            Some(key) => {
+                let mut parts = key_parts(error.path());
+                parts.push(key.to_owned());
+                document.problem(&parts.join("."), "is missing")
+            }
             None => located(&document, error.inner()),
         }
     })
@@ -127,23 +131,21 @@ fn located(document: &Document<'_>, error: &toml::de::Error) -> Problem {
     Problem::new(line, &key, explain(error.message()))
 }
 
-/// A path as a dotted key, with one more part.
-fn dotted(path: &serde_path_to_error::Path, last: &str) -> String {
-    let mut parts: Vec<String> = path
-        .iter()
+/// The parts of a key, from where the deserializer was.
+pub fn key_parts(path: &serde_path_to_error::Path) -> Vec<String> {
+    path.iter()
         .filter_map(|segment| match segment {
             Segment::Map { key } => Some(key.clone()),
             Segment::Seq { index } => Some(index.to_string()),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
-        .collect();
-    parts.push(last.to_owned());
-    parts.join(".")
+        .collect()
 }
 
 /// The key that the deserializer misses, if that is what it says.
-fn missing_key(message: &str) -> Option<&str> {
-    message.strip_prefix("missing field `")?.strip_suffix('`')
+pub fn missing_key(message: &str) -> Option<&str> {
+    let (key, _) = message.strip_prefix("missing field `")?.split_once('`')?;
+    Some(key)
 }
 
 /// Turns the deserializer's words into ours: an unknown key gets a suggestion.

@@ -78,7 +78,8 @@ pub enum PipelineError {
 
 /// The thread's own.
 struct Pipeline {
-    guard: Guard,
+    /// Dropped with it, also where it panics.
+    _guard: Guard,
     name: Name,
     config: crate::config::Pipeline,
     frames: FrameQueue,
@@ -118,7 +119,7 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     // From here on the source's thread ends, whatever happens.
     let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
     let pipeline = Pipeline {
-        guard,
+        _guard: guard,
         judge: Judge::new(&version.manifest, parts.config.threshold, parts.config.margin),
         sampler: Sampler::new(&parts.config.sampling, parts.clock.clone()),
         engine: Engine::new(parts.settings, parts.runner, parts.clock.clone(), bell.clone()),
@@ -181,7 +182,7 @@ impl Pipeline {
         for unserved in self.engine.give_up("the pipeline ended before a runner had served this window") {
             self.finish(unserved);
         }
-        self.guard.frames.stop();
+        self.frames.stop();
         if let Some(source) = self.source.take() {
             // A source's thread ends within one frame's reading; it does not panic on input.
             let _ = source.join();

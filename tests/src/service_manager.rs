@@ -48,4 +48,14 @@ impl ServiceManager {
             }
         }
     }
+
+    /// Throws away what has come and was not waited for.
+    ///
+    /// # Errors
+    /// Where the socket cannot be changed.
+    pub fn forget(&self) -> std::io::Result<()> {
+        self.socket.set_nonblocking(true)?;
+        while self.socket.recv(&mut []).is_ok() {}
+        self.socket.set_nonblocking(false)
+    }
 }

@@ -89,6 +89,23 @@ pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     std::fs::File::create(path)?.write_all(content)
 }
 
+/// A tensor of f32 as NumPy saves it (format 1.0).
+///
+/// # Panics
+/// Where the shape and the number of values disagree.
+pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    assert_eq!(shape.iter().product::<usize>(), values.len(), "values of a tensor of {shape:?}");
+    let axes: String = shape.iter().map(|length| format!("{length}, ")).collect();
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({axes}), }}");
+    // Padded so that with magic, version and length before it the elements begin at a multiple of 64.
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).expect("a header is short").to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
 /// Replaces every occurrence of some bytes by as many others; gives how many there were beside.
 pub fn replace_bytes(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> (Vec<u8>, usize) {
     assert_eq!(from.len(), to.len(), "lengths in the file would be wrong");

@@ -2,13 +2,12 @@
 //! not affected. The runner here is one that does so on purpose; everything else is real.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use inferd_tests::outcomes::{self, Collector};
 use inferd_tests::processes;
 use inferd_tests::rig::{Rig, path, pipeline_config_with, program};
+use inferd_tests::variant::{npy, write};
 
 /// Windows in the recording.
 const WINDOWS: usize = 12;
@@ -28,13 +27,13 @@ fn model(rig: &Rig, trick: &str) -> PathBuf {
 fn model_folder(rig: &Rig, version: &str, trick: &str, rest: &str) -> PathBuf {
     let folder = rig.folder().join(format!("rogue-{version}"));
     std::fs::create_dir_all(&folder).unwrap();
-    write(&folder.join("model.onnx"), b"not looked at");
+    write(&folder.join("model.onnx"), b"not looked at").unwrap();
     let manifest = format!(
         "format = 1\nname = \"rogue\"\nversion = \"{version}\"\nlicence = \"MIT\"\n\
          artifact = {{ file = \"model.onnx\" }}\n\
          input = {{ kind = \"tensor\", tensor = \"{trick}\", shape = [1, 4] }}\n{rest}\n"
     );
-    write(&folder.join("model.toml"), manifest.as_bytes());
+    write(&folder.join("model.toml"), manifest.as_bytes()).unwrap();
     folder
 }
 
@@ -68,17 +67,8 @@ fn refusal(rig: &Rig, folder: &Path) -> String {
 /// `[WINDOWS, 4]` zeros as NumPy saves them.
 fn recording(rig: &Rig) -> PathBuf {
     let file = rig.folder().join("zeros.npy");
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({WINDOWS}, 4), }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend([0; WINDOWS * 16]);
-    write(&file, &bytes);
+    write(&file, &npy(&[WINDOWS, 4], &[0.0; WINDOWS * 4])).unwrap();
     file
-}
-
-fn write(file: &Path, bytes: &[u8]) {
-    File::create(file).unwrap().write_all(bytes).unwrap();
 }
 
 /// Plays the recording to a runner with this trick; gives the outcomes and how often the metric of `reason` was raised.

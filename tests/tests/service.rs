@@ -220,6 +220,12 @@ fn a_start_while_it_is_being_stopped_starts_it_again() {
     let runner = rig.runner_pid("belt").unwrap();
     signal(runner, SIGSTOP).unwrap();
     rig.wait_for("the runner to be held", |_| Ok(processes::is_stopped(runner))).unwrap();
+    // Without a window that is with the runner there would be nothing to serve, and it would stop at once.
+    rig.wait_for("windows to wait for it", |rig| {
+        let counts = &rig.pipeline("belt")?["counts"];
+        Ok(counts["frames"].as_u64() > counts["windows"].as_u64().map(|windows| windows + 2))
+    })
+    .unwrap();
     let mut stop = rig.ctl_command(&["stop", "belt"]).stdout(Stdio::piped()).spawn().unwrap();
     rig.wait_for("the stop to arrive", |rig| Ok(rig.log().contains("StopPipeline"))).unwrap();
     rig.ctl(&["start", "belt"]).unwrap();

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use serde_path_to_error::Segment;
+use inferd_core::text::{key_parts, missing_key};
 use toml::{Table, Value};
 
 use super::Config;
@@ -110,8 +110,8 @@ impl<'a> Typing<'a> {
     /// Notes a problem and takes out what it concerns; `false` where nothing can be taken out.
     fn note(&mut self, parts: &[String], message: &str) -> bool {
         let key = parts.join(".");
-        match message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
-            Some((field, _)) => {
+        match missing_key(message) {
+            Some(field) => {
                 let missing = if key.is_empty() { field.to_owned() } else { format!("{key}.{field}") };
                 // What was taken out for another problem is not missing.
                 if !self.removed.contains(&missing) {
@@ -141,16 +141,6 @@ impl<'a> Typing<'a> {
             gone
         })
     }
-}
-
-fn key_parts(path: &serde_path_to_error::Path) -> Vec<String> {
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Map { key } => Some(key.clone()),
-            Segment::Seq { index } => Some(index.to_string()),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
 
+use crate::host::error::one_line;
+
 /// The longest text of a runner that is passed on.
 const MAX_TEXT_BYTES: usize = 2 << 10;
 
@@ -161,7 +163,7 @@ fn cleaned(mut message: FromRunner) -> FromRunner {
 fn clean(text: &mut String) {
     text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
     if text.contains(char::is_control) {
-        *text = text.replace(char::is_control, " ");
+        *text = one_line(text);
     }
 }
 

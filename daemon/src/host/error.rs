@@ -1,4 +1,4 @@
-//! Errors as one line for people.
+//! Errors, and what others say, as one line for people.
 
 use std::error::Error;
 
@@ -11,4 +11,19 @@ pub fn with_causes(error: &dyn Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// A text without line breaks and other control characters: each is a space.
+pub fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_one_line_whatever_is_in_it() {
+        assert_eq!(one_line("belt failed: no\nMAINPID=1\0"), "belt failed: no MAINPID=1 ");
+    }
 }

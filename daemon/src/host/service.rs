@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The service answers on every side.
+use super::error::one_line;
+
+/// The service answers on every side. The status is made one line: what comes after a line break would be another message.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
@@ -42,23 +44,8 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
-/// Each line of a notification is a message of its own: what comes after a line break would be one.
-fn one_line(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
-}
-
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "cannot reach the service manager");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_is_one_line_whatever_is_in_it() {
-        assert_eq!(one_line("belt failed: no\nMAINPID=1\0"), "belt failed: no MAINPID=1 ");
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::Refusal;
 use crate::host::clock::Clock;
-use crate::host::error::with_causes;
+use crate::host::error::{one_line, with_causes};
 use crate::spool::{Entry, Stored};
 
 /// The longest pause that a server can ask for.
@@ -138,8 +138,7 @@ fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
 async fn quote(mut response: Response) -> String {
     let chunk = response.chunk().await.ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&chunk);
-    let line: String =
-        text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUOTED_CHARS).collect();
+    let line: String = one_line(text.trim()).chars().take(MAX_QUOTED_CHARS).collect();
     if line.is_empty() { line } else { format!(" ({line})") }
 }
 

@@ -59,9 +59,8 @@ impl Owner {
     }
 
     fn remove(&mut self, model: Name, version: Version, reply: oneshot::Sender<Reply>) {
-        if self.busy.contains(&model) {
-            let text = format!("another job changes model {model}; wait for it");
-            return self.answer(reply, Err(ControlError::Busy(text)));
+        if let Err(busy) = self.not_busy(&model) {
+            return self.answer(reply, Err(busy));
         }
         let store = Arc::clone(&self.deps.store);
         let from = model.clone();

@@ -87,11 +87,18 @@ impl Owner {
         }
     }
 
+    /// One job at a time changes a model.
+    pub(super) fn not_busy(&self, model: &Name) -> Result<(), ControlError> {
+        if self.busy.contains(model) {
+            return Err(ControlError::Busy(format!("another job changes model {model}; wait for it")));
+        }
+        Ok(())
+    }
+
     pub(super) fn swap_or_refuse(&mut self, job: u32, model: Name, version: Version) {
-        if self.busy.contains(&model) {
+        if let Err(busy) = self.not_busy(&model) {
             self.deps.metrics.swapped(&model, false);
-            let text = format!("another job changes model {model}; wait for it");
-            return self.end_job(job, Err(ControlError::Busy(text)));
+            return self.end_job(job, Err(busy));
         }
         self.outdate_launches_of(&model);
         self.busy.insert(model.clone());

@@ -1,11 +1,11 @@
 //! What inferd adds to a window's latency, its memory, its start, the price of a scrape.
 
-use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use inferd_tests::outcomes::{Collector, Line};
+use inferd_tests::service_manager::ServiceManager;
 use inferd_tests::{Rig, fixtures, metrics, processes, rig};
 use serde_json::Value;
 
@@ -140,41 +140,21 @@ fn start(rounds: usize, pipelines: &str, aim: &'static str, what: &str) -> anyho
         }
     }
     rig.stop()?;
-    let address = rig.folder().join("notify.sock");
-    let socket = UnixDatagram::bind(&address)?;
-    socket.set_read_timeout(Some(rig::PATIENCE))?;
+    let manager = ServiceManager::listen(rig.folder())?;
     let mut times_ms = Vec::new();
     for _ in 0..rounds {
         let mut command = rig.daemon_command();
-        command.env("NOTIFY_SOCKET", &address).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("NOTIFY_SOCKET", manager.address()).stdout(Stdio::null()).stderr(Stdio::null());
         let begun = Instant::now();
         let mut daemon = command.spawn()?;
-        wait_for_ready(&socket)?;
+        manager.wait_for("READY=1", rig::PATIENCE)?;
         times_ms.push(begun.elapsed().as_secs_f64() * 1e3);
         rig::signal(daemon.id(), nix::sys::signal::Signal::SIGTERM)?;
         daemon.wait()?;
-        drain(&socket)?;
+        manager.forget()?;
     }
     let median = quantile(&mut times_ms, 0.5);
     let measured = format!("{median:.0} ms (median of {rounds})");
     let met = (!aim.is_empty()).then_some(median <= 300.0);
     Ok(Row { what: format!("start to READY, {what}"), aim, measured, met })
-}
-
-fn wait_for_ready(socket: &UnixDatagram) -> anyhow::Result<()> {
-    let mut buffer = [0; 4096];
-    loop {
-        let length = socket.recv(&mut buffer).context("inferd did not become ready")?;
-        if String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == "READY=1") {
-            return Ok(());
-        }
-    }
-}
-
-/// Throws away what the daemon said on its way out.
-fn drain(socket: &UnixDatagram) -> anyhow::Result<()> {
-    socket.set_nonblocking(true)?;
-    let mut buffer = [0; 4096];
-    while socket.recv(&mut buffer).is_ok() {}
-    Ok(socket.set_nonblocking(false)?)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use inferd_tests::fixtures;
-use inferd_tests::variant::write;
+use inferd_tests::variant::{npy, write};
 
 /// Frames in a recording: more than any cache holds of them, few enough for the page cache.
 const FRAMES: usize = 64;
@@ -76,16 +76,8 @@ impl Model {
     /// Where the disk fails.
     pub(crate) fn write_recording(&self, into: &Path) -> anyhow::Result<PathBuf> {
         let [_, first, second, third] = self.shape;
-        let header =
-            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {first}, {second}, {third}), }}");
-        // Magic, version 1.0, length of the header; padded so that the elements begin at a multiple of 64.
-        let header = format!("{header:<117}\n");
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend(u16::try_from(header.len())?.to_le_bytes());
-        bytes.extend(header.as_bytes());
-        bytes.extend(self.frames().iter().flatten().flat_map(|value| value.to_le_bytes()));
         let path = into.join(format!("{}.npy", self.name));
-        write(&path, &bytes)?;
+        write(&path, &npy(&[FRAMES, first, second, third], &self.frames().concat()))?;
         Ok(path)
     }
 

@@ -27,9 +27,8 @@ const WARM_UP: f64 = 100.0;
 pub(crate) fn measure(model: &Model, rounds: usize) -> anyhow::Result<Row> {
     let mut rig = Rig::new()?;
     let recording = model.write_recording(rig.folder())?;
-    let rest = "pace = \"fast\"\nat_end = \"loop\"\n";
-    let config = rig::pipeline_config("bench", model.name, &recording, rest);
-    rig.configure(&config.replace("[pipelines.bench]", "[pipelines.bench]\nenabled = false"))?;
+    let source = "pace = \"fast\"\nat_end = \"loop\"\n";
+    rig.configure(&rig::pipeline_config_with("enabled = false", "bench", model.name, &recording, source))?;
     rig.launch()?;
     rig.install(&model.write_folder(rig.folder())?)?;
     read_and_forget(&rig.outcomes_socket())?;
