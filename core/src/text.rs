@@ -148,6 +148,12 @@ pub fn missing_key(message: &str) -> Option<&str> {
     Some(key)
 }
 
+/// The key that the deserializer does not know, if that is what it says.
+pub fn unknown_key(message: &str) -> Option<&str> {
+    let (key, _) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    Some(key)
+}
+
 /// Turns the deserializer's words into ours: an unknown key gets a suggestion.
 pub fn explain(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();

@@ -24,7 +24,7 @@ use inferd_core::Name;
 use inferd_core::outcome::{FailedStage, Failure, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::capture::{End, FrameQueue, Player, SourceInfo, Window, Windower};
+use crate::capture::{End, FrameQueue, Source, SourceInfo, Window, Windower};
 use crate::engine::{Back, Engine, Health, Runner, RunnerSettings, Served};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
@@ -48,7 +48,7 @@ pub struct Parts {
     /// Its configuration.
     pub config: crate::config::Pipeline,
     /// The opened source.
-    pub player: Player,
+    pub source: Box<dyn Source>,
     /// A proven runner.
     pub runner: Runner,
     /// How further runners are started.
@@ -109,13 +109,13 @@ struct Pipeline {
 /// [`PipelineError`]; nothing runs then.
 pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     let version = Arc::clone(parts.runner.version());
-    let info: SourceInfo = parts.player.info().clone();
-    let ends_for_good = parts.player.ends_for_good();
+    let info: SourceInfo = parts.source.info().clone();
+    let ends_for_good = parts.source.ends_for_good();
     let windows = Windower::new(info.clone(), &version.manifest)?;
     let bell = Bell::new()?;
     let status = Arc::new(Status::new(Arc::clone(&parts.changed)));
     let (handle, inbox) = control::pair(info, Arc::clone(&status), bell.clone());
-    let (frames, source) = parts.player.start(&parts.name, parts.clock.clone(), bell.clone())?;
+    let (frames, source) = parts.source.start(&parts.name, parts.clock.clone(), bell.clone())?;
     // From here on the source's thread ends, whatever happens.
     let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
     let pipeline = Pipeline {
@@ -292,11 +292,12 @@ impl Pipeline {
             self.metrics.restarted(restart);
             self.status.restarted();
         }
-        let (accepted, dropped) = self.frames.counts();
-        self.metrics.frames(accepted, dropped);
-        self.status.frames(accepted, dropped);
+        let (frames, obstacle) = self.frames.look();
+        self.metrics.frames(frames.accepted, frames.overflown, frames.unreadable);
+        self.metrics.source_restarts(frames.restarts);
+        self.status.frames(frames);
         self.metrics.throttled(self.sampler.throttled());
-        if self.status.serves(&self.engine) {
+        if self.status.serves(&self.engine, obstacle.as_deref()) {
             let runner = self.engine.runner();
             let level = runner.map(|runner| runner.ready().sandbox.level());
             let version = &self.engine.version().id;

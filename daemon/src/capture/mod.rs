@@ -4,24 +4,26 @@
 //! The daemon cuts streams into frames and windows but never looks into a picture or a tensor: file headers are read,
 //! contents are passed on.
 
-mod csv;
-mod images;
-mod mjpeg;
-mod npy;
+mod command;
+mod error;
+mod format;
 mod queue;
-mod reader;
 mod recording;
-mod wav;
+mod slots;
 mod window;
-mod y4m;
 
+use std::io;
+use std::thread::JoinHandle;
+
+use inferd_core::Name;
 use inferd_core::manifest::Kind;
 
-use crate::host::clock::Tick;
+use crate::config;
+use crate::host::clock::{Clock, Tick};
 use crate::host::frames::Slot;
-pub use queue::{End, FrameQueue, Overflow};
-pub use reader::SourceError;
-pub use recording::{Player, open};
+use crate::host::wake::Bell;
+pub use error::SourceError;
+pub use queue::{End, Figures, FrameQueue, Overflow};
 pub use window::{Mismatch, RECALLABLE, Window, Windower};
 pub(crate) use window::{cut_alike, fits};
 
@@ -51,4 +53,36 @@ pub struct SourceInfo {
     pub channels: Vec<String>,
     /// A line for people (`recording /data/belt, 120 images, 10 fps, loop`).
     pub line: String,
+}
+
+/// A source that can be started: what it gives is known.
+pub trait Source: Send {
+    /// What it gives.
+    fn info(&self) -> &SourceInfo;
+
+    /// Whether a break is the end: it would break in the same way again.
+    fn ends_for_good(&self) -> bool;
+
+    /// Starts the thread that puts its frames into a queue, which rings `bell`. The thread ends soon after
+    /// [`FrameQueue::stop`].
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or no descriptor.
+    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)>;
+}
+
+/// Opens what the configuration names.
+///
+/// # Errors
+/// [`SourceError`] where it is not there, or not what it should be.
+pub fn open(source: &config::Source) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match source {
+        config::Source::Recording(recording) => Box::new(recording::open(recording)?),
+        config::Source::Command(command) => Box::new(command::open(command)?),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "frames carry 32-bit floats, rates of seven digits too")]
+const fn single(value: f64) -> f32 {
+    value as f32
 }

@@ -41,6 +41,8 @@ struct Inner {
     capacity: usize,
     overflow: Overflow,
     bell: Bell,
+    /// Rung for a source that waits for its device rather than for the queue.
+    stopping: Option<Bell>,
     state: Mutex<State>,
     room: Condvar,
 }
@@ -48,12 +50,25 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     frames: VecDeque<Frame>,
-    accepted: u64,
-    dropped: u64,
+    figures: Figures,
+    obstacle: Option<Arc<str>>,
     end: Option<End>,
     stopped: bool,
     /// The source waits for room.
     is_held_up: bool,
+}
+
+/// What has come of a source's frames since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Frames taken in.
+    pub accepted: u64,
+    /// Of them, dropped because newer ones came before there was room.
+    pub overflown: u64,
+    /// Frames, or rows of sensor values, that could not be told from the stream.
+    pub unreadable: u64,
+    /// How often the source was started again.
+    pub restarts: u64,
 }
 
 /// The pipeline wants no more frames.
@@ -63,8 +78,17 @@ pub struct Stopped;
 impl FrameQueue {
     /// An empty queue that rings `bell` whenever the pipeline should look.
     pub fn new(capacity: usize, overflow: Overflow, bell: Bell) -> Self {
+        Self::make(capacity, overflow, bell, None)
+    }
+
+    /// The same, for a source that waits for a device: [`stop`](Self::stop) rings `stopping`, too.
+    pub fn of_device(capacity: usize, overflow: Overflow, bell: Bell, stopping: Bell) -> Self {
+        Self::make(capacity, overflow, bell, Some(stopping))
+    }
+
+    fn make(capacity: usize, overflow: Overflow, bell: Bell, stopping: Option<Bell>) -> Self {
         let state = Mutex::new(State { frames: VecDeque::with_capacity(capacity), ..State::default() });
-        Self(Arc::new(Inner { capacity, overflow, bell, state, room: Condvar::new() }))
+        Self(Arc::new(Inner { capacity, overflow, bell, stopping, state, room: Condvar::new() }))
     }
 
     /// Puts a frame in, by the overflow rule. Called by the source.
@@ -73,7 +97,7 @@ impl FrameQueue {
     /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
     pub fn push(&self, mut frame: Frame) -> Result<(), Stopped> {
         let mut state = self.lock();
-        let dropped_before = state.dropped;
+        let dropped_before = state.figures.overflown;
         match self.0.overflow {
             Overflow::Block => {
                 let full = |state: &mut State| {
@@ -85,7 +109,7 @@ impl FrameQueue {
             Overflow::KeepNewest => {
                 while state.frames.len() >= self.0.capacity {
                     state.frames.pop_front();
-                    state.dropped += 1;
+                    state.figures.overflown += 1;
                     let next = state.frames.front_mut().unwrap_or(&mut frame);
                     next.after_gap = true;
                 }
@@ -94,8 +118,8 @@ impl FrameQueue {
         if state.stopped {
             return Err(Stopped);
         }
-        state.accepted += 1;
-        let wakes = state.frames.is_empty() || state.dropped > dropped_before;
+        state.figures.accepted += 1;
+        let wakes = state.frames.is_empty() || state.figures.overflown > dropped_before;
         state.frames.push_back(frame);
         drop(state);
         if wakes {
@@ -128,16 +152,40 @@ impl FrameQueue {
         if state.frames.is_empty() { state.end.clone() } else { None }
     }
 
-    /// Frames taken in and frames dropped so far.
-    pub fn counts(&self) -> (u64, u64) {
+    /// Counts what could not be read. Called by the source.
+    pub fn count_unreadable(&self, count: u64) {
+        self.lock().figures.unreadable += count;
+    }
+
+    /// Counts that the source is started again. Called by the source.
+    pub fn count_restart(&self) {
+        self.lock().figures.restarts += 1;
+    }
+
+    /// Says what the source waits for, or that it goes on. Called by the source.
+    pub fn hold_up(&self, obstacle: Option<String>) {
+        let obstacle = obstacle.map(Arc::from);
+        let mut state = self.lock();
+        if state.obstacle != obstacle {
+            state.obstacle = obstacle;
+            drop(state);
+            self.0.bell.ring();
+        }
+    }
+
+    /// Figures so far, and what the source waits for, if it does. Called by the pipeline.
+    pub fn look(&self) -> (Figures, Option<Arc<str>>) {
         let state = self.lock();
-        (state.accepted, state.dropped)
+        (state.figures, state.obstacle.clone())
     }
 
     /// Lets the source end: a waiting or later [`push`](Self::push) fails. Frames that wait stay.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.0.room.notify_all();
+        if let Some(stopping) = &self.0.stopping {
+            stopping.ring();
+        }
     }
 
     /// Whether [`stop`](Self::stop) was called. Called by the source.
@@ -200,7 +248,7 @@ mod tests {
         for number in 0..5 {
             queue.push(frame(&pool, number)).unwrap();
         }
-        assert_eq!(queue.counts(), (5, 3));
+        assert_eq!(queue.look().0, Figures { accepted: 5, overflown: 3, ..Figures::default() });
         let gaps: Vec<bool> = queue.lock().frames.iter().map(|frame| frame.after_gap).collect();
         assert_eq!(gaps, [true, false], "the first that is left says that others are missing before it");
         assert_eq!(numbers(&queue), [3, 4]);
@@ -240,7 +288,7 @@ mod tests {
         }
         pushing.unwrap().join().unwrap();
         assert_eq!(seen, (0..20).collect::<Vec<u8>>());
-        assert_eq!(queue.counts(), (20, 0));
+        assert_eq!(queue.look().0, Figures { accepted: 20, ..Figures::default() });
     }
 
     #[test]

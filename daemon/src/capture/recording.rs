@@ -1,5 +1,13 @@
 //! Playing a recording: opening what the configuration names, keeping its pace, starting over.
 
+mod csv;
+mod images;
+mod npy;
+mod reader;
+mod video;
+mod wav;
+
+use std::io;
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -7,19 +15,20 @@ use std::time::Duration;
 use inferd_core::Name;
 use inferd_core::manifest::Kind;
 
-use super::csv::Csv;
-use super::images::Folder;
-use super::mjpeg::Mjpeg;
-use super::npy::Npy;
+use super::error::SourceError;
 use super::queue::{End, FrameQueue, Overflow, Stopped};
-use super::reader::{Reader, Slots, SourceError};
-use super::wav::Wav;
-use super::y4m::Y4m;
-use super::{Frame, SourceInfo};
+use super::slots::Slots;
+use super::{Frame, Source, SourceInfo};
 use crate::config::{AtEnd, Pace, Recording};
 use crate::host::clock::{Clock, Tick};
 use crate::host::error::with_causes;
 use crate::host::wake::Bell;
+use csv::Csv;
+use images::Folder;
+use npy::Npy;
+use reader::Reader;
+use video::{Mjpeg, Y4m};
+use wav::Wav;
 
 /// Frames that wait between the source and the pipeline.
 const QUEUE_FRAMES: usize = 4;
@@ -31,7 +40,7 @@ const SLOTS: u32 = 12;
 const USUAL_FPS: f64 = 10.0;
 
 /// An opened recording.
-pub struct Player {
+pub(super) struct Player {
     info: SourceInfo,
     reader: Box<dyn Reader>,
     recording: Recording,
@@ -41,7 +50,7 @@ pub struct Player {
 ///
 /// # Errors
 /// [`SourceError`] where it is absent, damaged or of a kind that inferd does not play.
-pub fn open(recording: &Recording) -> Result<Player, SourceError> {
+pub(super) fn open(recording: &Recording) -> Result<Player, SourceError> {
     let path = recording.path.as_path();
     let fps = recording.fps.unwrap_or(USUAL_FPS);
     let lasts = Duration::from_secs_f64(1.0 / fps);
@@ -97,24 +106,19 @@ fn describe(recording: &Recording) -> &'static str {
     }
 }
 
-impl Player {
-    /// What the recording holds.
-    pub const fn info(&self) -> &SourceInfo {
+impl Source for Player {
+    fn info(&self) -> &SourceInfo {
         &self.info
     }
 
-    /// Whether a break is the end: played once, a recording would break at the same place again. One that is played over and
-    /// over is meant to go on as soon as it can be read.
-    pub fn ends_for_good(&self) -> bool {
+    /// Played once, a recording would break at the same place again. One that is played over and over is meant to go on as
+    /// soon as it can be read.
+    fn ends_for_good(&self) -> bool {
         self.recording.at_end == AtEnd::Stop
     }
 
-    /// Starts the thread that plays it into a queue, which rings `bell`. The thread ends soon after
-    /// [`FrameQueue::stop`]: within one frame's reading.
-    ///
-    /// # Errors
-    /// Where the system gives no thread.
-    pub fn start(self, pipeline: &Name, clock: Clock, bell: Bell) -> std::io::Result<(FrameQueue, JoinHandle<()>)> {
+    /// The thread ends within one frame's reading.
+    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
         let overflow = if self.recording.pace == Pace::Live { Overflow::KeepNewest } else { Overflow::Block };
         let queue = FrameQueue::new(QUEUE_FRAMES, overflow, bell);
         let playing = Playing {
@@ -215,8 +219,8 @@ impl Playing {
 
 #[cfg(test)]
 mod tests {
+    use super::reader::Read;
     use super::*;
-    use crate::capture::reader::Read;
 
     /// Frames without end, ten a second.
     struct Endless;
@@ -236,7 +240,7 @@ mod tests {
         let recording =
             Recording { path: "endless".into(), pace, at_end: AtEnd::Loop, fps: None, rate_hz: None, timestamp: None };
         let info = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
-        let player = Player { info, reader: Box::new(Endless), recording };
+        let player = Box::new(Player { info, reader: Box::new(Endless), recording });
         let clock = Clock::manual();
         let name = "test".parse().unwrap();
         let (queue, thread) = player.start(&name, clock.clone(), Bell::new().unwrap()).unwrap();
@@ -260,7 +264,7 @@ mod tests {
                 clock.advance(Duration::from_millis(99));
                 // It may look at the clock as often as it likes: the frame is not due.
                 std::thread::sleep(Duration::from_millis(5));
-                assert_eq!(queue.counts().0, number - 1, "{pace:?}");
+                assert_eq!(queue.look().0.accepted, number - 1, "{pace:?}");
                 clock.advance(Duration::from_millis(1));
                 let frame = next(&queue);
                 assert_eq!(frame.captured, Tick::from_ns(number * 100_000_000), "{pace:?}");
@@ -280,7 +284,7 @@ mod tests {
         };
         for number in 1..=QUEUE_FRAMES as u64 {
             clock.advance(Duration::from_millis(100));
-            wait_for(&|| queue.counts().0 == number);
+            wait_for(&|| queue.look().0.accepted == number);
         }
         clock.advance(Duration::from_millis(100));
         wait_for(&|| queue.is_held_up());
@@ -291,7 +295,7 @@ mod tests {
         }
         assert_eq!(next(&queue).captured, Tick::from_ns(60_500_000_000));
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(queue.counts().0, 6, "the next is due a tenth of a second later");
+        assert_eq!(queue.look().0.accepted, 6, "the next is due a tenth of a second later");
         clock.advance(Duration::from_millis(100));
         assert_eq!(next(&queue).captured, Tick::from_ns(60_600_000_000));
         queue.stop();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use inferd_core::frame::Format;
 use inferd_core::manifest::{ImuInput, Kind, Manifest, Preprocess};
 
-use super::{Frame, SourceInfo};
+use super::{Frame, SourceInfo, single};
 use crate::host::clock::Tick;
 use crate::host::frames::{Pool, PoolError, Slot};
 
@@ -354,11 +354,6 @@ fn pick(rows: &[u8], row_bytes: usize, columns: &[usize], into: &mut [u8]) {
     for (place, value) in into.chunks_exact_mut(4).zip(values) {
         place.copy_from_slice(value);
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "formats carry rates as 32-bit floats: seven digits")]
-const fn single(rate_hz: f64) -> f32 {
-    rate_hz as f32
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Whether a pipeline's model exists is not asked here: the store knows, and a model may be installed later.
 
+mod command;
 mod recording;
 
 use std::fmt::Display;
@@ -203,6 +204,7 @@ fn check_pipeline(key: &str, pipeline: &Pipeline, found: &mut Findings) {
     check_sampling(key, &pipeline.sampling, found);
     match &pipeline.source {
         Source::Recording(recording) => recording::check(&format!("{key}.source"), recording, found),
+        Source::Command(command) => command::check(&format!("{key}.source"), command, found),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use inferd_core::text::{key_parts, missing_key};
+use inferd_core::text::{key_parts, missing_key, unknown_key};
 use toml::{Table, Value};
 
 use super::Config;
@@ -109,6 +109,11 @@ impl<'a> Typing<'a> {
 
     /// Notes a problem and takes out what it concerns; `false` where nothing can be taken out.
     fn note(&mut self, parts: &[String], message: &str) -> bool {
+        // A table whose keys depend on one another is read as a whole: the key is in the message only.
+        if let Some(unknown) = unknown_key(message).filter(|unknown| parts.last().is_none_or(|last| last != unknown)) {
+            let parts = [parts, &[unknown.to_owned()]].concat();
+            return self.note(&parts, message);
+        }
         let key = parts.join(".");
         match missing_key(message) {
             Some(field) => {

@@ -11,6 +11,7 @@ mod layers;
 mod load;
 mod pipeline;
 mod problem;
+mod source;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,9 @@ use inferd_core::Name;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::{load, load_for_start};
-pub use pipeline::{AtEnd, Pace, Pipeline, Recording, Sampling, Source, Strategy};
+pub use pipeline::{Pipeline, Sampling, Strategy};
 pub use problem::{ConfigProblem, Place, Severity, describe};
+pub use source::{AtEnd, Command, Pace, Recording, Source, StreamFormat};
 pub use watch::{WatchError, watch};
 
 /// Everything.

@@ -1,9 +1,9 @@
 //! One pipeline's configuration: a source, a model, what counts and what is kept.
 
-use std::path::PathBuf;
-
 use inferd_core::Name;
 use serde::{Deserialize, Serialize};
+
+use super::Source;
 
 /// A source, a model and what to do with outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,86 +29,6 @@ pub struct Pipeline {
 
 fn yes() -> bool {
     true
-}
-
-/// Where frames come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", from = "SourceTable")]
-pub enum Source {
-    /// Files.
-    Recording(Recording),
-}
-
-/// A source as it is written: the keys of every kind in one table. Serde buffers an internally tagged enum and so loses
-/// which key is wrong; a plain table keeps it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SourceTable {
-    kind: SourceKind,
-    path: PathBuf,
-    #[serde(default)]
-    pace: Pace,
-    #[serde(default)]
-    at_end: AtEnd,
-    fps: Option<f64>,
-    rate_hz: Option<f64>,
-    timestamp: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SourceKind {
-    Recording,
-}
-
-impl From<SourceTable> for Source {
-    fn from(table: SourceTable) -> Self {
-        let SourceTable { kind, path, pace, at_end, fps, rate_hz, timestamp } = table;
-        match kind {
-            SourceKind::Recording => Self::Recording(Recording { path, pace, at_end, fps, rate_hz, timestamp }),
-        }
-    }
-}
-
-/// A recording, played.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Recording {
-    /// A folder of images or `.npy` tensors (in the order of their names), or a `.mjpeg`, `.y4m`, `.wav`, `.csv` or `.npy` file.
-    pub path: PathBuf,
-    /// How fast. Default `realtime`.
-    pub pace: Pace,
-    /// What happens after the last frame. Default `stop`.
-    pub at_end: AtEnd,
-    /// Frames per second of images and tensors, 0.001 to 1000. Default: a Y4M's own, else 10.
-    pub fps: Option<f64>,
-    /// Rows per second of a CSV that has no timestamp column, 0.001 to 100000.
-    pub rate_hz: Option<f64>,
-    /// The CSV column with seconds. Default `t`, where there is one and `rate_hz` is not given.
-    pub timestamp: Option<String>,
-}
-
-/// How fast a recording is played.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pace {
-    /// At its own pace; waits for the model rather than drop a window.
-    #[default]
-    Realtime,
-    /// As fast as the model takes it.
-    Fast,
-    /// At its own pace like a device: what the model cannot take in time is dropped, newest kept, and counted.
-    Live,
-}
-
-/// What happens after the last frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AtEnd {
-    /// The pipeline is finished.
-    #[default]
-    Stop,
-    /// It starts over; the stream goes on without a seam.
-    Loop,
 }
 
 /// Which windows to keep for retraining.

@@ -22,14 +22,22 @@ fn everything() -> Config {
         rate_hz: Some(1.0),
         timestamp: Some("t".into()),
     };
-    let pipeline = Pipeline {
+    let pipeline = |source| Pipeline {
         model: "m".parse().unwrap(),
         enabled: true,
-        source: Source::Recording(recording),
+        source,
         threshold: Some(0.5),
         margin: Some(0.5),
         sampling: Sampling { strategy: Strategy::Entropy, above: 0.5, per_minute: 1.0 },
     };
+    let command =
+        |format| Source::Command(Command { command: vec!["c".to_owned()], format, at_end: AtEnd::Stop, silence_ms: 1 });
+    let sources = [
+        ("recording", Source::Recording(recording)),
+        ("picture", command(StreamFormat::I420 { width: 1, height: 1 })),
+        ("sound", command(StreamFormat::Pcm { rate_hz: 1, channels: 1 })),
+        ("rows", command(StreamFormat::Csv { rate_hz: 1.0, columns: vec!["a".to_owned()] })),
+    ];
     Config {
         service: Service { state_dir: "/s".into(), runtime_dir: "/r".into(), device_id: Some("d".into()) },
         bus: Bus { connect: BusChoice::System },
@@ -54,7 +62,7 @@ fn everything() -> Config {
             backoff_max_ms: 1,
         },
         sinks: Sinks { stdout: true, socket: true },
-        pipelines: [("belt".parse().unwrap(), pipeline)].into(),
+        pipelines: sources.map(|(name, source)| (name.parse().unwrap(), pipeline(source))).into(),
     }
 }
 
@@ -139,9 +147,9 @@ fn the_examples_load() {
 
 #[test]
 fn the_documented_examples_load() {
-    let text = project_file("docs/configuration.md");
+    let text = project_file("docs/configuration.md") + &project_file("docs/sources.md");
     let blocks: Vec<&str> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(blocks.len() >= 5, "docs/configuration.md has {} examples", blocks.len());
+    assert!(blocks.len() >= 10, "the pages have {} examples", blocks.len());
     for block in blocks {
         load_elsewhere(block);
     }

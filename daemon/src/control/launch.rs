@@ -8,7 +8,7 @@ use inferd_core::manifest::{Manifest, Task};
 use inferd_core::wire::Limits;
 use tokio::sync::Notify;
 
-use crate::capture::{self, Player};
+use crate::capture::{self, Source};
 use crate::config;
 use crate::engine::{self, RunnerSettings, StartError};
 use crate::host::clock::Clock;
@@ -54,9 +54,8 @@ pub(super) fn launch(
     config: &config::Pipeline,
 ) -> Result<Box<Parts>, NotLaunched> {
     let Loaded { version, golden } = active_version(&deps.store, &config.model)?;
-    let config::Source::Recording(recording) = &config.source;
-    let player = capture::open(recording).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
-    check_fit(&player, &version)?;
+    let source = capture::open(&config.source).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
+    check_fit(&*source, &version)?;
     check_threshold(config.threshold, &version.manifest)
         .map_err(|problem| NotLaunched::Failed(format!("{}: {problem}", version.id)))?;
     let settings = settings(runner).map_err(NotLaunched::Failed)?;
@@ -65,7 +64,7 @@ pub(super) fn launch(
     Ok(Box::new(Parts {
         name: name.clone(),
         config: config.clone(),
-        player,
+        source,
         runner,
         settings,
         clock: deps.clock.clone(),
@@ -117,8 +116,8 @@ fn active_version(store: &Store, model: &Name) -> Result<Loaded, NotLaunched> {
     store.load(model, &active).map_err(|error| not_loaded(&error))
 }
 
-fn check_fit(player: &Player, version: &LoadedVersion) -> Result<(), NotLaunched> {
-    capture::fits(player.info(), &version.manifest)
+fn check_fit(source: &dyn Source, version: &LoadedVersion) -> Result<(), NotLaunched> {
+    capture::fits(source.info(), &version.manifest)
         .map_err(|mismatch| NotLaunched::Failed(format!("{}: {mismatch}", version.id)))
 }
 

@@ -8,7 +8,6 @@
 //!   no runner has when a version takes over that cuts others come back to be cut again.
 //! - A promoted runner takes over between two windows: the old one first answers what it was given.
 
-mod backoff;
 #[cfg(test)]
 pub(crate) mod fake;
 mod flights;

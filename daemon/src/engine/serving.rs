@@ -13,11 +13,11 @@ use inferd_core::outcome::{FailedStage, Failure, Inference};
 use inferd_core::wire::{FromRunner, ToRunner, WindowRef};
 
 use super::RunnerSettings;
-use super::backoff::{self, Backoff};
 use super::flights::Flights;
 use super::link::{LinkError, word};
 use super::process::{Runner, StartError};
 use crate::capture::{self, Window};
+use crate::host::backoff::{self, Backoff};
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
 use crate::model::store::LoadedVersion;

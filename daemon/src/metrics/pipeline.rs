@@ -22,9 +22,13 @@ const SHARES: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.
 /// The stages of a window, in order; `overhead` is what inferd adds to them.
 const STAGES: [&str; 5] = ["decode", "preprocess", "inference", "postprocess", "overhead"];
 
+/// Why frames are dropped.
+const DROPS: [&str; 2] = ["queue-full", "unreadable"];
+
 pub(super) struct Families {
     frames: IntCounterVec,
     dropped: IntCounterVec,
+    source_restarts: IntCounterVec,
     windows: IntCounterVec,
     failures: IntCounterVec,
     stages: HistogramVec,
@@ -68,6 +72,11 @@ impl Families {
                 "inferd_frames_dropped_total",
                 "Frames that were dropped, by reason.",
                 &["pipeline", "reason"],
+            )?,
+            source_restarts: with.counters(
+                "inferd_source_restarts_total",
+                "How often the source was started again.",
+                one,
             )?,
             windows: with.counters(
                 "inferd_windows_total",
@@ -123,7 +132,8 @@ impl Families {
             runner,
             name: name.clone(),
             frames: Total::new(self.frames.with_label_values(&[pipeline])),
-            dropped: Total::new(self.dropped.with_label_values(&[pipeline, "queue-full"])),
+            dropped: DROPS.map(|reason| Total::new(self.dropped.with_label_values(&[pipeline, reason]))),
+            source_restarts: Total::new(self.source_restarts.with_label_values(&[pipeline])),
             windows: Verdict::ALL.map(|verdict| self.windows.with_label_values(&[pipeline, verdict.word()])),
             failures: FailedStage::ALL.map(|stage| self.failures.with_label_values(&[pipeline, stage.word()])),
             stages: STAGES.map(|stage| self.stages.with_label_values(&[pipeline, stage])),
@@ -157,7 +167,10 @@ impl Families {
         let pipeline = name.as_str();
         // Each fails only where the series was never made.
         let _ = self.frames.remove_label_values(&[pipeline]);
-        let _ = self.dropped.remove_label_values(&[pipeline, "queue-full"]);
+        for reason in DROPS {
+            let _ = self.dropped.remove_label_values(&[pipeline, reason]);
+        }
+        let _ = self.source_restarts.remove_label_values(&[pipeline]);
         let _ = self.latency.remove_label_values(&[pipeline]);
         let _ = self.confidence.remove_label_values(&[pipeline]);
         let _ = self.throttled.remove_label_values(&[pipeline]);
@@ -196,7 +209,9 @@ pub struct PipelineMetrics {
     name: Name,
     runner: Arc<AtomicU32>,
     frames: Total,
-    dropped: Total,
+    /// In the order of [`DROPS`].
+    dropped: [Total; DROPS.len()],
+    source_restarts: Total,
     windows: [IntCounter; Verdict::ALL.len()],
     failures: [IntCounter; FailedStage::ALL.len()],
     stages: [Histogram; STAGES.len()],
@@ -253,10 +268,18 @@ impl PipelineMetrics {
         }
     }
 
-    /// Frames and dropped frames since the pipeline was started.
-    pub fn frames(&mut self, accepted: u64, dropped: u64) {
+    /// Frames since the pipeline was started: those taken in, those of them that were dropped for newer ones, and those that
+    /// could not be read.
+    pub fn frames(&mut self, accepted: u64, overflown: u64, unreadable: u64) {
         self.frames.follow(accepted);
-        self.dropped.follow(dropped);
+        for (total, count) in self.dropped.iter_mut().zip([overflown, unreadable]) {
+            total.follow(count);
+        }
+    }
+
+    /// How often the source was started again since the pipeline was started.
+    pub fn source_restarts(&mut self, count: u64) {
+        self.source_restarts.follow(count);
     }
 
     /// Windows over the sampling budget since the pipeline was started.

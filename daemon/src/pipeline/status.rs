@@ -11,6 +11,7 @@ use semver::Version;
 use tokio::sync::Notify;
 
 use super::figures::{Counts, PipelineState};
+use crate::capture::Figures;
 use crate::engine::{Engine, Health};
 use crate::host::clock::Tick;
 
@@ -152,25 +153,29 @@ impl Status {
         inner.rate.count(now);
     }
 
-    pub(super) fn frames(&self, accepted: u64, dropped: u64) {
+    pub(super) fn frames(&self, frames: Figures) {
         let mut inner = self.lock();
-        inner.counts.frames = accepted;
-        inner.counts.dropped = dropped;
+        inner.counts.frames = frames.accepted;
+        inner.counts.dropped = frames.overflown + frames.unreadable;
     }
 
     pub(super) fn restarted(&self) {
         self.lock().counts.runner_restarts += 1;
     }
 
-    /// Takes over how the engine is; tells the owner where that has changed, and the caller whether it has.
-    pub(super) fn serves(&self, engine: &Engine) -> bool {
+    /// Takes over how the engine is, and what the source waits for, if it does; tells the owner where that has changed, and
+    /// the caller whether it has.
+    pub(super) fn serves(&self, engine: &Engine, obstacle: Option<&str>) -> bool {
         let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
-        self.is(engine.health(), pid, || serving(engine))
+        self.is(engine.health(), obstacle, pid, || serving(engine))
     }
 
-    fn is(&self, health: Health, pid: u32, serving: impl FnOnce() -> Serving) -> bool {
+    fn is(&self, health: Health, obstacle: Option<&str>, pid: u32, serving: impl FnOnce() -> Serving) -> bool {
         let (state, reason) = match health {
-            Health::Serving => (PipelineState::Running, String::new()),
+            Health::Serving => match obstacle {
+                None => (PipelineState::Running, String::new()),
+                Some(obstacle) => (PipelineState::Waiting, obstacle.to_owned()),
+            },
             Health::Starting => (PipelineState::Starting, String::new()),
             Health::Waiting(reason) => (PipelineState::Waiting, reason),
         };
@@ -277,7 +282,7 @@ mod tests {
 
     fn status_of_a_pipeline_that_waits() -> Status {
         let status = Status::new(Arc::default());
-        assert!(status.is(Health::Waiting("the runner keeps failing".to_owned()), 0, Serving::default));
+        assert!(status.is(Health::Waiting("the runner keeps failing".to_owned()), None, 0, Serving::default));
         status
     }
 
@@ -299,7 +304,7 @@ mod tests {
         let status = status_of_a_pipeline_that_waits();
         status.fail("there is no memory for frames".to_owned());
         assert!(status.is_stopping());
-        assert!(status.is(Health::Serving, 7, Serving::default));
+        assert!(status.is(Health::Serving, None, 7, Serving::default));
         assert_eq!(status.end(Ended::Stopped).as_deref(), Some("there is no memory for frames"));
         assert_eq!(state(&status), (PipelineState::Failed, "there is no memory for frames".to_owned()));
     }
@@ -311,6 +316,18 @@ mod tests {
             status.end(Ended::Failed { reason: "line 3".to_owned(), for_good });
             assert_eq!(status.snapshot(Tick::default()).for_good, for_good);
         }
+    }
+
+    #[test]
+    fn a_source_that_waits_is_told_while_the_runner_is_well() {
+        let status = Status::new(Arc::default());
+        let serves = || Serving { runner_pid: 7, ..Serving::default() };
+        assert!(status.is(Health::Serving, None, 7, serves));
+        assert!(status.is(Health::Serving, Some("no camera"), 7, serves));
+        assert_eq!(state(&status), (PipelineState::Waiting, "no camera".to_owned()));
+        assert!(!status.is(Health::Serving, Some("no camera"), 7, serves), "that is no news");
+        assert!(status.is(Health::Serving, None, 7, serves));
+        assert_eq!(state(&status), (PipelineState::Running, String::new()));
     }
 
     #[test]

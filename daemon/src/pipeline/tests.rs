@@ -32,7 +32,8 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
     File::create(&path).unwrap().write_all(csv.as_bytes()).unwrap();
     let recording =
         Recording { path, pace: Pace::Fast, at_end: AtEnd::Stop, fps: None, rate_hz: None, timestamp: None };
-    let player = capture::open(&recording).unwrap();
+    let source = Source::Recording(recording);
+    let opened = capture::open(&source).unwrap();
     let (runner, peer) = Peer::runner(version);
     let clock = Clock::system();
     let spool = Spool::open(&folder.path().join("spool"), "rig", &config::Spool::default(), clock.clone()).unwrap();
@@ -42,7 +43,7 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
     let config = config::Pipeline {
         model: name.clone(),
         enabled: true,
-        source: Source::Recording(recording),
+        source,
         threshold: None,
         margin: None,
         sampling: config::Sampling::default(),
@@ -50,8 +51,9 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
     let settings = RunnerSettings { deadline: Duration::from_secs(60), ..fake::settings() };
     let metrics = Metrics::new().unwrap().pipeline(&name);
     let changed = Arc::default();
+    let (source, spool_there) = (opened, spool.clone());
     let parts =
-        Parts { name, config, player, runner, settings, clock, metrics, spool: spool.clone(), publisher, changed };
+        Parts { name, config, source, runner, settings, clock, metrics, spool: spool_there, publisher, changed };
     (Rig { handle: start(parts).unwrap(), spool, _folder: folder }, peer)
 }
 

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use super::super::tests::folder_with;
-use super::super::{Config, ConfigProblem, Pace, Place, Severity, Source};
+use super::super::{AtEnd, Config, ConfigProblem, Pace, Place, Severity, Source, StreamFormat};
 use super::{load, load_for_start};
 
 const NO_ENVIRONMENT: [(&str, &str); 0] = [];
@@ -67,7 +67,9 @@ fn variables_reach_into_pipelines() {
         ("INFERD__METRICS__ENABLED", "false"),
     ];
     let config = loaded(&[("inferd.toml", text)], &variables);
-    let Source::Recording(played) = &config.pipelines[&"belt-one".parse().unwrap()].source;
+    let Source::Recording(played) = &config.pipelines[&"belt-one".parse().unwrap()].source else {
+        panic!("a recording was configured")
+    };
     assert_eq!((played.pace, played.fps), (Pace::Fast, Some(12.5)));
     assert_eq!((config.metrics.listen.port(), config.metrics.enabled), (0, false));
 }
@@ -252,4 +254,48 @@ fn problems_read_as_a_list() {
         super::super::describe(&[problem.clone(), problem]),
         format!("the configuration has 2 problems:\n  {one}\n  {one}")
     );
+}
+
+#[test]
+fn a_sources_keys_depend_on_its_kind_and_format() {
+    let source = |keys: &str| format!("[pipelines.a]\nmodel = \"m\"\n[pipelines.a.source]\n{keys}\n");
+    let command = "kind = \"command\"\ncommand = [\"c\", \"-x\"]";
+    for (keys, line, expected) in [
+        ("kind = \"recording\"", None, "pipelines.a.source.path: is missing"),
+        (command, None, "pipelines.a.source.format: is missing"),
+        ("kind = \"command\"\nformat = \"y4m\"", None, "pipelines.a.source.command: is missing"),
+        (&format!("{command}\nformat = \"y4m\"\npace = \"fast\""), Some(7), "source.pace: unknown key `pace`"),
+        (&format!("{command}\nformat = \"mjpeg\"\nwidth = 3"), Some(7), "source.width: unknown key `width`"),
+        ("kind = \"recording\"\npath = \"/\"\ncolumns = []", Some(6), "source.columns: unknown key `columns`"),
+        (&format!("{command}\nformat = \"h264\""), Some(6), "source.format: unknown value `h264`"),
+        (&format!("{command}\nformat = \"rgb24\"\nwidth = 3"), None, "pipelines.a.source.height: is missing"),
+        (&format!("{command}\nformat = \"rgb24\"\nwidth = 0\nheight = 1"), Some(7), "source.width: is 0; 1 to 8192"),
+        (&format!("{command}\nformat = \"pcm\"\nrate_hz = 16000.5"), Some(7), "a whole number of samples a second"),
+        (&format!("{command}\nformat = \"pcm\"\nrate_hz = 16000\nchannels = 0"), Some(8), "1 to 64"),
+        (&format!("{command}\nformat = \"csv\"\nrate_hz = 0\ncolumns = [\"a\"]"), Some(7), "rows a second"),
+        (&format!("{command}\nformat = \"json\"\nrate_hz = 1\ncolumns = [\"a\", \"a\"]"), Some(8), "twice"),
+        (&format!("{command}\nformat = \"csv\"\nrate_hz = 1\ncolumns = []"), Some(8), "0 columns"),
+        ("kind = \"command\"\ncommand = []\nformat = \"y4m\"", Some(5), "names no program"),
+        (&format!("{command}\nformat = \"y4m\"\nsilence_ms = 5"), Some(7), "100 to 86400000"),
+    ] {
+        let problems = said(&[("inferd.toml", &source(keys))], &NO_ENVIRONMENT);
+        assert_eq!(problems.len(), 1, "{keys}: {problems:?}");
+        assert!(problems[0].contains(expected), "{keys}: {problems:?}");
+        if let Some(line) = line {
+            assert!(problems[0].starts_with(&format!("inferd.toml:{line}: ")), "{keys}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_has_defaults() {
+    let text = "[pipelines.a]\nmodel = \"m\"\n[pipelines.a.source]\nkind = \"command\"\ncommand = [\"c\", \"-x\"]\n\
+                format = \"pcm\"\nrate_hz = 16000\n";
+    let config = loaded(&[("inferd.toml", text)], &[]);
+    let Source::Command(command) = &config.pipelines[&"a".parse().unwrap()].source else {
+        panic!("a command was configured")
+    };
+    assert_eq!((command.program(), command.arguments()), ("c", &["-x".to_owned()][..]));
+    assert_eq!((command.at_end, command.silence_ms), (AtEnd::Loop, 10_000));
+    assert_eq!(command.format, StreamFormat::Pcm { rate_hz: 16_000, channels: 1 });
 }

@@ -327,6 +327,7 @@ impl<P: Process> Supervised<P> {
     pub(super) fn snapshot(&self, now: Tick) -> Pipeline {
         let source = match &self.config.source {
             config::Source::Recording(recording) => format!("recording {}", recording.path.display()),
+            config::Source::Command(command) => command.line(),
         };
         let (state, reason, counts, serving, source) = match &self.phase {
             Phase::Idle { state, reason, counts, .. } => (*state, reason.clone(), *counts, Serving::default(), source),

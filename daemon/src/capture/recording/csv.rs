@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use inferd_core::frame::Format;
 
-use super::reader::{Read, Reader, Slots, SourceError, during};
+use super::reader::{Read, Reader};
+use crate::capture::error::{SourceError, during};
+use crate::capture::single;
+use crate::capture::slots::Slots;
 
 /// Rows that are handed on at once: a tenth of a second at 100 rows per second.
 const ROWS_PER_FRAME: usize = 10;
@@ -169,11 +172,6 @@ impl Reader for Csv {
         self.previous_s = None;
         self.rows.seek(self.data_start.clone()).map_err(|error| of_csv(&self.path, error))
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "formats carry rates as 32-bit floats: seven digits")]
-const fn single(rate_hz: f64) -> f32 {
-    rate_hz as f32
 }
 
 /// A file of which so much may be read until somebody says that it goes on.

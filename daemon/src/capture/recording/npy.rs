@@ -8,7 +8,9 @@ use std::time::Duration;
 use inferd_core::Shape;
 use inferd_core::frame::{Dtype, Format};
 
-use super::reader::{Read, Reader, Slots, SourceError, during};
+use super::reader::{Read, Reader};
+use crate::capture::error::{SourceError, during};
+use crate::capture::slots::Slots;
 
 /// The longest header that is read; NumPy's own are 128 bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;

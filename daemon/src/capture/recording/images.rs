@@ -13,7 +13,9 @@ use inferd_core::frame::Format;
 use inferd_core::manifest::Kind;
 
 use super::npy;
-use super::reader::{Read, Reader, Slots, SourceError, during};
+use super::reader::{Read, Reader};
+use crate::capture::error::{SourceError, during};
+use crate::capture::slots::Slots;
 use crate::host::error::with_causes;
 use crate::host::frames::{MAX_SLOT_BYTES, Slot};
 

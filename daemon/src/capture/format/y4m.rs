@@ -1,14 +1,11 @@
 //! YUV4MPEG2 (`.y4m`): uncompressed video as ffmpeg and mjpegtools write it. 4:2:0 with 8 bits and grey are read.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek, SeekFrom};
+use std::io::{self, BufRead, Read as _};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use inferd_core::frame::{Format, ImageSize};
 
-use super::reader::{Read, Reader, Slots, SourceError, during};
+use super::FormatError;
 
 /// The longest header line that is read.
 const MAX_LINE_BYTES: u64 = 1024;
@@ -19,36 +16,71 @@ const MAX_SIDE: u32 = 8192;
 /// Frames per second that can be played, as in the configuration.
 const FPS: RangeInclusive<f64> = 0.001..=1000.0;
 
-/// A file of frames.
+/// A stream of frames.
 #[derive(Debug)]
-pub(super) struct Y4m {
-    path: PathBuf,
-    file: BufReader<File>,
-    data_start: u64,
-    format: Format,
-    frame_bytes: usize,
-    lasts: Duration,
+pub(in crate::capture) struct Video<R> {
+    input: R,
+    header: Option<Header>,
 }
 
-#[derive(Debug, PartialEq)]
-struct Header {
-    format: Format,
-    frame_bytes: usize,
-    fps: Option<f64>,
+/// What a stream says of its frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::capture) struct Header {
+    pub(in crate::capture) format: Format,
+    /// Bytes of every frame.
+    pub(in crate::capture) frame_bytes: usize,
+    /// Frames per second, if it says.
+    pub(in crate::capture) fps: Option<f64>,
 }
 
-impl Y4m {
-    /// Opens the file; `fps` overrides what it says of itself, `usual_fps` counts where it says nothing.
-    pub(super) fn open(path: &Path, fps: Option<f64>, usual_fps: f64) -> Result<(Self, f64), SourceError> {
-        let mut file = BufReader::new(File::open(path).map_err(during("open", path))?);
-        let line = read_line(&mut file, path)?;
-        let header = Header::parse(&line).map_err(|problem| SourceError::damaged(path, problem))?;
-        let data_start = file.stream_position().map_err(during("read", path))?;
-        let fps = fps.or(header.fps).unwrap_or(usual_fps);
-        let lasts = Duration::try_from_secs_f64(1.0 / fps)
-            .map_err(|error| SourceError::damaged(path, format!("its frames cannot be timed at {fps} fps: {error}")))?;
-        let (format, frame_bytes) = (header.format, header.frame_bytes);
-        Ok((Self { path: path.to_owned(), file, data_start, format, frame_bytes, lasts }, fps))
+impl<R: BufRead> Video<R> {
+    pub(in crate::capture) const fn new(input: R) -> Self {
+        Self { input, header: None }
+    }
+
+    /// The header; waits for it where it has not come.
+    ///
+    /// # Errors
+    /// [`FormatError`]
+    pub(in crate::capture) fn header(&mut self) -> Result<Header, FormatError> {
+        if let Some(header) = self.header {
+            return Ok(header);
+        }
+        let header = Header::parse(&read_line(&mut self.input)?).map_err(FormatError::Broken)?;
+        Ok(*self.header.insert(header))
+    }
+
+    /// The stream, for whoever wants to go back in it. It is at the beginning of a frame, unless the last one was broken.
+    pub(in crate::capture) const fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// What the next frame is, `None` at the end of the stream; [`read`](Self::read) reads it.
+    ///
+    /// # Errors
+    /// [`FormatError`]
+    pub(in crate::capture) fn next(&mut self) -> Result<Option<Header>, FormatError> {
+        if self.header.is_none() && self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let header = self.header()?;
+        let line = read_line(&mut self.input)?;
+        match line.as_str() {
+            "" => Ok(None),
+            line if line.starts_with("FRAME") => Ok(Some(header)),
+            _ => Err(FormatError::broken("a frame does not begin with FRAME")),
+        }
+    }
+
+    /// Fills `space` with the frame; it has [`Header::frame_bytes`].
+    ///
+    /// # Errors
+    /// [`FormatError`]
+    pub(in crate::capture) fn read(&mut self, space: &mut [u8]) -> Result<(), FormatError> {
+        self.input.read_exact(space).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => FormatError::Truncated("frame"),
+            _ => FormatError::Read(error),
+        })
     }
 }
 
@@ -103,34 +135,10 @@ fn frames_per_second(text: &str) -> Result<Option<f64>, String> {
     }
 }
 
-fn read_line(file: &mut BufReader<File>, path: &Path) -> Result<String, SourceError> {
+fn read_line(input: &mut impl BufRead) -> Result<String, FormatError> {
     let mut line = Vec::new();
-    file.take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(during("read", path))?;
+    input.take(MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
-}
-
-impl Reader for Y4m {
-    fn read(&mut self, slots: &mut Slots) -> Result<Option<Read>, SourceError> {
-        let line = read_line(&mut self.file, &self.path)?;
-        if line.is_empty() {
-            return Ok(None);
-        }
-        if !line.starts_with("FRAME") {
-            return Err(SourceError::damaged(&self.path, "a frame does not begin with FRAME"));
-        }
-        let mut slot = slots.take(self.frame_bytes)?;
-        let space = &mut slot.space()[..self.frame_bytes];
-        self.file
-            .read_exact(space)
-            .map_err(|_| SourceError::damaged(&self.path, "it ends in the middle of a frame"))?;
-        slot.set_len(self.frame_bytes);
-        Ok(Some(Read { slot, format: self.format, lasts: self.lasts }))
-    }
-
-    fn rewind(&mut self) -> Result<(), SourceError> {
-        self.file.seek(SeekFrom::Start(self.data_start)).map_err(during("read", &self.path))?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

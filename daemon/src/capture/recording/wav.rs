@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use inferd_core::frame::Format;
 
-use super::reader::{Read, Reader, Slots, SourceError, during};
+use super::reader::{Read, Reader};
+use crate::capture::error::{SourceError, during};
+use crate::capture::slots::Slots;
 
 /// Chunks a second: short enough that a window is late by at most this, long enough to cost nothing.
 const CHUNKS_PER_SECOND: u32 = 10;
