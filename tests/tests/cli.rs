@@ -186,7 +186,7 @@ fn exit_code_3_is_nobody_there_and_says_how_to_start_it() {
     for command in commands {
         let output = rig.ctl_output(command).unwrap();
         assert_eq!(code(&output), 3, "{command:?}: {output:?}");
-        assert!(complained(&output).contains("start it with `inferd`"), "{command:?}: {output:?}");
+        assert!(complained(&output).contains("start it with `inferd --user`"), "{command:?}: {output:?}");
     }
     let mut on_no_bus = rig.ctl_command(&["status", "--json"]);
     let output = on_no_bus.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/absent/bus").output().unwrap();

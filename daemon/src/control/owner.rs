@@ -69,6 +69,13 @@ enum Event {
         version: Version,
         result: Result<(), ControlError>,
     },
+    /// What could not serve has been taken away again.
+    Withdrawn {
+        job: u32,
+        model: Name,
+        version: Version,
+        error: ControlError,
+    },
     Removed {
         model: Name,
         reply: oneshot::Sender<Reply>,
@@ -102,6 +109,8 @@ pub struct Owner {
     busy: BTreeSet<Name>,
     /// Installs that run.
     installing: usize,
+    /// Jobs that have installed a version which is not proven yet.
+    unproven: BTreeSet<u32>,
     /// The incoming bundle that is being installed or activated.
     at_hand: Option<AtHand>,
     /// Its swap, while another job changes its model.
@@ -153,6 +162,7 @@ impl Owner {
             jobs: Jobs::default(),
             busy: BTreeSet::new(),
             installing: 0,
+            unproven: BTreeSet::new(),
             at_hand: None,
             held: None,
             commands,
@@ -203,7 +213,8 @@ impl Owner {
             Event::Ended(name) => self.ended(&name),
             Event::Step { job, step, percent } => self.jobs.step(job, step, percent),
             Event::Installed { job, activate, result } => self.installed(job, activate, result),
-            Event::Swapped { job, model, version, result } => self.swapped(job, &model, &version, result),
+            Event::Swapped { job, model, version, result } => self.swapped(job, model, version, result),
+            Event::Withdrawn { job, model, version, error } => self.withdrawn(job, &model, &version, error),
             Event::Removed { model, reply, result } => self.removed(&model, reply, result),
             Event::ClearedAway => self.at_hand = None,
             Event::ConfigRead(read) => self.config_read(*read),

@@ -18,10 +18,7 @@ use crate::host::clock::Tick;
 /// Latencies that the percentiles are taken over: the newest.
 const LATENCIES: usize = 512;
 
-/// What `per_second` is measured over.
-const RATE_SPAN: Duration = Duration::from_secs(10);
-
-/// Buckets of a second that make up the span.
+/// Seconds that `per_second` is measured over, the one that runs included.
 const RATE_BUCKETS: usize = 10;
 
 /// How a pipeline ended.
@@ -108,7 +105,8 @@ impl Status {
     pub fn snapshot(&self, now: Tick) -> Snapshot {
         let mut inner = self.lock();
         let mut sorted: Vec<u64> = inner.latencies_ns.iter().copied().collect();
-        let per_second = inner.rate.per_second(now);
+        let over = matches!(inner.state, PipelineState::Stopped | PipelineState::Finished | PipelineState::Failed);
+        let per_second = if over { 0.0 } else { inner.rate.per_second(now) };
         let (state, for_good, counts) = (inner.state, inner.for_good, inner.counts);
         let (reason, serving) = (inner.reason.clone(), inner.serving.clone());
         drop(inner);
@@ -255,7 +253,9 @@ impl Rate {
     fn per_second(&mut self, now: Tick) -> f64 {
         let Some(begun) = self.begun else { return 0.0 };
         self.move_to(now);
-        let span = now.since(begun).clamp(Duration::from_millis(100), RATE_SPAN);
+        // The buckets hold whole seconds, and what has gone by of the one that runs.
+        let oldest = Tick::from_ns((self.second + 1).saturating_sub(RATE_BUCKETS as u64) * 1_000_000_000);
+        let span = now.since(begun.max(oldest)).max(Duration::from_millis(100));
         f64::from(self.counts.iter().sum::<u32>()) / span.as_secs_f64()
     }
 
@@ -348,7 +348,18 @@ mod tests {
                 rate.count(at(second));
             }
         }
-        assert_eq!(rate.per_second(at(19)), 5.0);
+        assert_eq!(rate.per_second(at(20)), 5.0);
         assert_eq!(rate.per_second(at(40)), 0.0);
+    }
+
+    #[test]
+    fn the_rate_is_right_at_any_part_of_a_second() {
+        let tenth = |tenths: u64| Tick::from_ns(tenths * 100_000_000);
+        let mut rate = Rate::default();
+        for now in 1..400 {
+            rate.count(tenth(now));
+            let found = rate.per_second(tenth(now + 1));
+            assert!(now < 20 || (9.9..10.6).contains(&found), "{found} at {now}");
+        }
     }
 }

@@ -35,7 +35,7 @@ impl Postprocessor {
         let labels = self.labels;
         match &self.decoding {
             Decoding::Classification(_) | Decoding::Regression if *found != labels => Err(format!(
-                "the model's output has {found} values, but the manifest has {labels} labels: give one label a value"
+                "the model's output has {found} values, but the manifest has {labels} labels: a label for each value is expected"
             )),
             Decoding::Detection(_) => check_boxes(*found, rest.first().copied().unwrap_or(0), labels),
             Decoding::Anomaly(AnomalyScore::Score) if *found != 1 => Err(format!(

@@ -123,6 +123,18 @@ fn another_content_under_the_same_version_is_refused() {
     serving.goes_on();
 }
 
+/// The way of everybody's first model: something is wrong, is mended, and the version is still 1.0.0.
+#[test]
+fn a_version_that_was_refused_can_come_again_mended() {
+    let serving = Serving::start();
+    let broken =
+        serving.next_version().manifest("labels = [\"empty\", ", "labels = [\"one too many\", \"empty\", ").unwrap();
+    serving.refuses(&broken, "ModelRefused", &["has 3 values", "4 labels"]);
+    let mended = serving.rig.pack(serving.next_version().folder()).unwrap();
+    serving.rig.ctl(&["install", "--activate", rig::path(&mended).unwrap()]).unwrap();
+    assert_eq!(serving.rig.pipeline("belt").unwrap()["version"], "1.2.0");
+}
+
 #[test]
 fn what_is_no_bundle_at_all_is_refused() {
     let mut serving = Serving::start();

@@ -98,6 +98,18 @@ fn a_wrong_change_while_it_runs_changes_nothing() {
     serving.goes_on();
 }
 
+/// What only the model tells: its scores lie between 0 and 1.
+#[test]
+fn a_threshold_that_no_score_can_reach_changes_nothing() {
+    let mut serving = Serving::start();
+    let pipeline = belt("").replace("[pipelines.belt]", "[pipelines.belt]\nthreshold = 5");
+    serving.rig.configure(&pipeline).unwrap();
+    let refused = serving.rig.ctl_output(&["reload", "--json"]).unwrap();
+    let words = ["pipelines.belt.threshold", "belt-inspect 1.0.0", "is 5; 0 to 1 is expected for classification"];
+    assert_refused(&refused, "ConfigInvalid", &words);
+    serving.goes_on();
+}
+
 #[test]
 fn a_pipeline_whose_model_is_not_installed_waits_and_starts_by_itself() {
     let play = rig::pipeline_config("gesture", "gesture", &fixtures::recording_of("gesture"), "pace = \"fast\"");

@@ -8,7 +8,6 @@ use crate::serving::Serving;
 fn refuse(serving: &mut Serving, change: impl FnOnce(Vec<u8>) -> Vec<u8>, words: &[&str]) {
     let variant: Variant = serving.next_version().artifact(change).unwrap();
     serving.refuses(&variant, "ModelRefused", words);
-    serving.remove_refused();
     serving.goes_on();
 }
 

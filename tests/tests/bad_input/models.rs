@@ -13,7 +13,6 @@ fn wrong_shape() {
     let variant = serving.next_version().manifest("[1, 64, 64, 3]", "[1, 32, 32, 3]").unwrap();
     let words = ["input [1, 64, 64, 3]", "the manifest says shape [1, 32, 32, 3]", "change `input.shape`"];
     serving.refuses(&variant, "ModelRefused", &words);
-    serving.remove_refused();
     serving.goes_on();
 }
 
@@ -22,7 +21,6 @@ fn an_unsupported_operator() {
     let mut serving = Serving::start();
     let variant = serving.next_version().artifact(with_unknown_operator).unwrap();
     serving.refuses(&variant, "ModelRefused", &["operators that tract does not support: Rexu", "export it without"]);
-    serving.remove_refused();
     serving.goes_on();
 }
 
@@ -40,8 +38,7 @@ fn labels_that_do_not_fit_the_output() {
         .next_version()
         .manifest("labels = [\"empty\", \"part-ok\", \"part-defect\"]", "labels = [\"empty\", \"part-ok\"]")
         .unwrap();
-    serving.refuses(&variant, "ModelRefused", &["has 3 values", "2 labels", "give one label a value"]);
-    serving.remove_refused();
+    serving.refuses(&variant, "ModelRefused", &["has 3 values", "2 labels", "a label for each value is expected"]);
     serving.goes_on();
 }
 
@@ -50,7 +47,6 @@ fn golden_samples_that_come_out_otherwise() {
     let mut serving = Serving::start();
     let variant = serving.next_version().manifest("golden/part-ok.npy", "golden/empty.npy").unwrap();
     serving.refuses(&variant, "GoldenMismatch", &["golden sample golden/part-ok.jpg differs by", "0.02 is allowed"]);
-    serving.remove_refused();
     serving.goes_on();
 }
 
@@ -59,7 +55,6 @@ fn nan_is_found_by_the_golden_samples() {
     let mut serving = Serving::start();
     let variant = serving.next_version().artifact(with_nan_weights).unwrap();
     serving.refuses(&variant, "GoldenMismatch", &["golden sample golden/empty.jpg cannot be run", "NaN"]);
-    serving.remove_refused();
     serving.goes_on();
 }
 
@@ -100,8 +95,7 @@ fn with_nan_weights(mut onnx: Vec<u8>) -> Vec<u8> {
     onnx
 }
 
-/// A first version that is refused stays on disk, inactive, until it is removed or a better one comes: the pipeline
-/// waits for that, and says so.
+/// A first version that is refused is taken away again, and the pipeline waits for a better one, under the same number as well.
 #[test]
 fn a_refused_first_version_lets_its_pipeline_wait_for_a_better_one() {
     let play = rig::pipeline_config("gesture", "gesture", &fixtures::recording_of("gesture"), "pace = \"fast\"");
@@ -111,14 +105,13 @@ fn a_refused_first_version_lets_its_pipeline_wait_for_a_better_one() {
     let bundle = rig.pack(variant.folder()).unwrap();
     let refused = rig.ctl_output(&["install", rig::path(&bundle).unwrap(), "--json"]).unwrap();
     assert_failed_job(&refused, "ModelRefused", &["Rexu"]);
-    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"][0]["state"], "inactive");
+    assert_eq!(rig.ctl_json(&["models"]).unwrap()["models"], serde_json::json!([]));
     let waits = |rig: &Rig| {
         let gesture = rig.pipeline("gesture")?;
         let reason = gesture["reason"].as_str().unwrap_or_default();
-        Ok(gesture["state"] == "waiting" && reason.contains("no version of model gesture is active"))
+        Ok(gesture["state"] == "waiting" && reason.contains("model gesture is not installed"))
     };
     rig.wait_for("the pipeline to say what it waits for", waits).unwrap();
-    rig.ctl(&["remove", "gesture", "1.0.0"]).unwrap();
     assert_eq!(outside::tree(&rig.state()).unwrap(), before, "something was left on the disk");
     assert!(processes::children(rig.pid()).unwrap().is_empty(), "a runner was left");
 

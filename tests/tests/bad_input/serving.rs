@@ -75,11 +75,6 @@ impl Serving {
         assert_failed_job(&self.rig.ctl_output(&arguments).unwrap(), name, words);
     }
 
-    /// The refused version can be removed, as it never became active.
-    pub(crate) fn remove_refused(&self) {
-        self.rig.ctl(&["remove", MODEL, "1.2.0"]).unwrap();
-    }
-
     /// Nothing has happened: the same processes and files, and every window has one outcome of the old version.
     pub(crate) fn goes_on(&mut self) {
         self.more_outcomes();

@@ -69,11 +69,12 @@ impl Failure {
         let (bus, hint) = match bus {
             BusKind::System => (
                 "system",
-                "start it with `sudo systemctl start inferd`; if it runs on your session bus, add `--bus session`",
+                "start it with `sudo systemctl start inferd`; if you run it with `--user`, add `--bus session`",
             ),
-            BusKind::Session => {
-                ("session", "start it with `inferd` and `[bus] connect = \"session\"` in its configuration")
-            }
+            BusKind::Session => (
+                "session",
+                "start it with `inferd --user`; where there is no session bus, in `dbus-run-session -- bash`",
+            ),
         };
         let sentence = format!("inferd cannot be reached on the {bus} bus: {why}");
         Self { kind: Kind::Unreachable, name: String::new(), sentence, hint: hint.to_owned(), told: false }

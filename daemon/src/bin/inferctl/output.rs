@@ -46,6 +46,12 @@ impl Output {
         Self { json: false, terminal: false, colours: false }
     }
 
+    /// Text for people, as on a terminal.
+    #[cfg(test)]
+    pub(crate) const fn coloured() -> Self {
+        Self { json: false, terminal: true, colours: true }
+    }
+
     pub(crate) const fn is_json(self) -> bool {
         self.json
     }
@@ -124,5 +130,30 @@ impl Output {
             }
         }
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text without colours.
+    fn bare(text: &str) -> String {
+        let mut parts = text.split('\x1b');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |bare, part| bare + part.split_once('m').map_or(part, |(_, rest)| rest))
+    }
+
+    #[test]
+    fn colours_move_no_column() {
+        let table = |output: Output| {
+            let row =
+                |name: &str, paint, state: &str| vec![name.to_owned(), output.paint(paint, state), "12.5/s".into()];
+            let rows = vec![row("front", Paint::Good, "running"), row("a", Paint::Bad, "failed")];
+            output.table(&["PIPELINE", "STATE", "RATE"], &[2], rows)
+        };
+        let coloured = table(Output::coloured());
+        assert!(coloured.contains("\x1b[32mrunning\x1b[0m"), "{coloured:?}");
+        assert_eq!(bare(&coloured), table(Output::plain()));
     }
 }

@@ -28,6 +28,10 @@ enum Unusable {
 }
 
 pub(super) fn check(key: &str, recording: &Recording, found: &mut Findings) {
+    // It would be looked for in whichever folder inferd was started in, and by others in theirs.
+    if !recording.path.is_absolute() {
+        return found.absolute(&format!("{key}.path"), &recording.path);
+    }
     match content(&recording.path) {
         Ok(content) => check_keys(key, recording, content, found),
         Err(Unusable::Never(message)) => found.add(format!("{key}.path"), message),

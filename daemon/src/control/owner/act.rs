@@ -70,10 +70,14 @@ impl Owner {
 
     /// The figures of a model go with its last version.
     pub(super) fn removed(&mut self, model: &Name, reply: oneshot::Sender<Reply>, result: Result<(), ControlError>) {
+        self.forget_figures_of(model);
+        self.answer(reply, result.map(|()| Done::Now));
+    }
+
+    pub(super) fn forget_figures_of(&self, model: &Name) {
         if !self.deps.store.list().iter().any(|entry| entry.name == *model) {
             self.deps.metrics.forget_model(model);
         }
-        self.answer(reply, result.map(|()| Done::Now));
     }
 
     fn start_pipeline(&mut self, name: &Name) -> Reply {

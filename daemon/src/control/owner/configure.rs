@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::control::command::{ControlError, Done, Reply};
 use crate::control::launch;
 use crate::host::service;
+use crate::model::store::Store;
 
 /// Callers that may wait for a reading; one more is answered [`ControlError::Busy`].
 const WAITING: usize = 64;
@@ -43,8 +44,13 @@ impl Owner {
         if self.is_ready() {
             service::reloading();
         }
-        let read = Arc::clone(&self.read_config);
-        self.background(move || read(), |done| Event::ConfigRead(Box::new(done.unwrap_or_else(Err))));
+        let (read, store) = (Arc::clone(&self.read_config), Arc::clone(&self.deps.store));
+        let work = move || {
+            let config = read()?;
+            check_thresholds(&config, &store)?;
+            Ok(config)
+        };
+        self.background(work, |done| Event::ConfigRead(Box::new(done.unwrap_or_else(Err))));
     }
 
     pub(super) fn config_read(&mut self, read: Result<Config, String>) {
@@ -135,4 +141,21 @@ impl Owner {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
+}
+
+/// Whether thresholds lie where scores of the versions do that serve: what the configuration alone does not tell.
+fn check_thresholds(config: &Config, store: &Store) -> Result<(), String> {
+    for (name, pipeline) in &config.pipelines {
+        // What lies between 0 and 1 fits every task.
+        if pipeline.threshold.is_none_or(|threshold| (0.0..=1.0).contains(&threshold)) {
+            continue;
+        }
+        let entry = store.list().into_iter().find(|entry| entry.name == pipeline.model);
+        let active = entry.and_then(|entry| entry.active);
+        // What cannot be loaded has its own reason why the pipeline does not run.
+        let Some(Ok(loaded)) = active.map(|active| store.load(&pipeline.model, &active)) else { continue };
+        launch::check_threshold(pipeline.threshold, &loaded.version.manifest)
+            .map_err(|problem| format!("pipelines.{name}.threshold: {}: {problem}", loaded.version.id))?;
+    }
+    Ok(())
 }

@@ -65,20 +65,28 @@ impl Owner {
     /// An install may be followed by a swap, which a pipeline waits for.
     pub(super) fn installed(&mut self, job: u32, activate: bool, result: Result<Installed, ControlError>) {
         self.installing -= 1;
-        self.deps.metrics.installed(result.is_ok());
         let installed = match result {
             Ok(installed) => installed,
-            Err(error) => return self.end_job(job, Err(error)),
+            Err(error) => {
+                self.deps.metrics.installed(false);
+                return self.end_job(job, Err(error));
+            }
         };
         tracing::info!(model = %installed.id, bytes = installed.bytes, already = installed.already, "version is installed");
         let (name, version) = (installed.id.name, installed.id.version);
         self.jobs.rename(job, format!("install {name} {version}"));
-        if !(activate || installed.first) {
+        let is_swapped = activate || installed.first;
+        if is_swapped && !installed.already {
+            self.unproven.insert(job);
+        } else {
+            self.deps.metrics.installed(true);
+        }
+        if !is_swapped {
             // It may have replaced a damaged version that a pipeline could not load.
             self.retry_pipelines_of(&name);
             return self.end_job(job, Ok(()));
         }
-        // The version is there and stays; activating it can be cancelled still.
+        // The version is there, and stays if it can serve; activating it can be cancelled still.
         self.jobs.gate(job).reopen();
         if self.is_incoming(job) && self.busy.contains(&name) {
             self.held = Some(HeldSwap { job, model: name, version });
@@ -118,7 +126,37 @@ impl Owner {
         self.background(work, move |done| Event::Swapped { job, model, version, result: flatten(done) });
     }
 
-    pub(super) fn swapped(&mut self, job: u32, model: &Name, version: &Version, result: Result<(), ControlError>) {
+    /// What this job has installed and what then turned out to be no version that can serve is taken away again: the same
+    /// version, mended, can be installed.
+    pub(super) fn swapped(&mut self, job: u32, model: Name, version: Version, result: Result<(), ControlError>) {
+        let is_new = self.unproven.remove(&job);
+        match result {
+            Err(error @ (ControlError::GoldenMismatch(_) | ControlError::ModelRefused(_))) if is_new => {
+                self.deps.metrics.installed(false);
+                let store = Arc::clone(&self.deps.store);
+                let (name, number) = (model.clone(), version.clone());
+                let work = move || {
+                    if let Err(error) = store.remove(&name, &number) {
+                        tracing::error!(model = %name, version = %number, %error, "a version that cannot serve stays");
+                    }
+                };
+                self.background(work, move |_| Event::Withdrawn { job, model, version, error });
+            }
+            result => {
+                if is_new {
+                    self.deps.metrics.installed(true);
+                }
+                self.swap_ended(job, &model, &version, result);
+            }
+        }
+    }
+
+    pub(super) fn withdrawn(&mut self, job: u32, model: &Name, version: &Version, error: ControlError) {
+        self.swap_ended(job, model, version, Err(error));
+        self.forget_figures_of(model);
+    }
+
+    fn swap_ended(&mut self, job: u32, model: &Name, version: &Version, result: Result<(), ControlError>) {
         self.deps.metrics.swapped(model, result.is_ok());
         self.busy.remove(model);
         if result.is_ok() {
@@ -149,6 +187,10 @@ impl Owner {
 
     /// Ends a job; the file of an incoming bundle is removed, or set aside with the reason.
     fn end_job(&mut self, job: u32, result: Result<(), ControlError>) {
+        if self.unproven.remove(&job) {
+            // Its swap was refused or cancelled before it began.
+            self.deps.metrics.installed(true);
+        }
         if let (Some(at_hand), Some(incoming)) = (&self.at_hand, &self.incoming)
             && at_hand.job == job
         {
