@@ -17,12 +17,13 @@ PROGRAMS := $(CARGO_TARGET_DIR)/release
 # Private items are documented too, so links to them lead somewhere.
 export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
-.PHONY: help build demo test lint deny bench fmt clean dependencies
+.PHONY: help build demo test test-vm lint deny bench fmt clean dependencies
 
 help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
 	@echo 'make demo KEEP=1  the same, and leaves it running, for looking around with inferctl'
 	@echo 'make test         everything: format, lints, documentation, licences, unit and whole-system tests'
+	@echo 'make test-vm      sources on kernel drivers, in a virtual machine: a camera that is pulled out, a microphone'
 	@echo 'make bench        what inferd costs, against the bare inference loop'
 	@echo 'make build        the programs'
 	@echo 'make fmt          formats the sources'
@@ -47,6 +48,11 @@ bench: build
 # The tests run the programs, so those come first; the tests' own results come last.
 test: lint build
 	$(CARGO) test --release --workspace --locked --no-fail-fast
+
+# On kernel drivers, in a virtual machine; QEMU and a root file system are made where they are missing (once, some minutes).
+test-vm: build
+	tests/vm/run '$(PROGRAMS)' "$$($(CARGO) test --release --workspace --locked --test devices --no-run --message-format json \
+		| sed -n 's/.*"name":"devices".*"executable":"\([^"]*\)".*/\1/p')"
 
 lint: dependencies
 	$(CARGO) fmt --check

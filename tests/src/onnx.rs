@@ -17,16 +17,35 @@ pub fn two_classes() -> Vec<u8> {
         [3.0_f32, -3.0, 0.5, 0.25, -2.0, 2.0].iter().flat_map(|weight| weight.to_le_bytes()).collect();
     // TensorProto: dims 1, data_type 2 (1 is FLOAT), name 8, raw_data 9.
     let weights = [number(1, 3), number(1, 2), number(2, 1), text(8, "weights"), bytes(9, &weights)].concat();
-    // AttributeProto: name 1, i 3, ints 8, type 20 (2 is INT, 7 is INTS).
-    let axes = [text(1, "axes"), number(8, 1), number(8, 2), number(20, 7)].concat();
-    let keepdims = [text(1, "keepdims"), number(3, 0), number(20, 2)].concat();
-    // NodeProto: input 1, output 2, name 3, op_type 4, attribute 5.
-    let mean = [text(1, "input"), text(2, "mean"), text(3, "mean"), text(4, "ReduceMean")].concat();
-    let mean = [mean, bytes(5, &axes), bytes(5, &keepdims)].concat();
+    let mean = mean("input", "mean", &[1, 2]);
     let product =
         [text(1, "mean"), text(1, "weights"), text(2, "probs"), text(3, "product"), text(4, "MatMul")].concat();
     let input = value("input", &[1, 224, 224, 3]);
     model(&[bytes(1, &mean), bytes(1, &product), bytes(5, &weights), bytes(11, &input)], &[1, 2])
+}
+
+/// `probs = mean of input [1, 64, 64, 3] over height and width`: a picture's colour, [1, 3].
+pub fn colour() -> Vec<u8> {
+    let input = value("input", &[1, 64, 64, 3]);
+    model(&[bytes(1, &mean("input", "probs", &[1, 2])), bytes(11, &input)], &[1, 3])
+}
+
+/// `probs = mean of the absolute of input [1, 8, samples / 8]`: how loud a sound is, [1, 8], by eighths of the window.
+pub fn loudness(samples: u64) -> Vec<u8> {
+    let absolute = [text(1, "input"), text(2, "absolute"), text(3, "absolute"), text(4, "Abs")].concat();
+    let input = value("input", &[1, 8, samples / 8]);
+    model(&[bytes(1, &absolute), bytes(1, &mean("absolute", "probs", &[2])), bytes(11, &input)], &[1, 8])
+}
+
+/// `output = mean of input over these axes`, which are gone afterwards.
+fn mean(input: &str, output: &str, axes: &[u64]) -> Vec<u8> {
+    // AttributeProto: name 1, i 3, ints 8, type 20 (2 is INT, 7 is INTS).
+    let extents: Vec<u8> = axes.iter().flat_map(|&axis| number(8, axis)).collect();
+    let axes = [text(1, "axes"), extents, number(20, 7)].concat();
+    let keepdims = [text(1, "keepdims"), number(3, 0), number(20, 2)].concat();
+    // NodeProto: input 1, output 2, name 3, op_type 4, attribute 5.
+    let node = [text(1, input), text(2, output), text(3, output), text(4, "ReduceMean")].concat();
+    [node, bytes(5, &axes), bytes(5, &keepdims)].concat()
 }
 
 /// A model of these nodes (1), initializers (5) and inputs (11), whose output is `probs`.

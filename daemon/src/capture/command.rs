@@ -32,11 +32,15 @@ use crate::host::wake::Bell;
 use output::Output;
 use process::Process;
 
-/// Frames that wait between the source and the pipeline.
-const QUEUE_FRAMES: usize = 4;
+/// Pictures that wait between the source and the pipeline: an old one is worth nothing.
+const QUEUE_PICTURES: usize = 4;
 
-/// Frames that may be in use at once: those that wait, those that a runner works on, those between the two, one being read.
-const SLOTS: u32 = 12;
+/// Chunks of sound, or batches of rows, that wait: programs write what they have gathered for half a second at once, and a
+/// stream with a gap gives no window for the length of one.
+const QUEUE_CHUNKS: usize = 64;
+
+/// Frames that are in use beside those that wait: those that a runner works on, those between the two, one being read.
+const SLOTS_BESIDE: u32 = 8;
 
 /// Chunks of sound a second: short enough that a window is hardly late by one, long enough to cost nothing.
 const CHUNKS_PER_SECOND: u32 = 50;
@@ -86,12 +90,14 @@ impl Source for Command {
         let stopping = Bell::new()?;
         // What is to be read to its end waits for the model; what goes on for ever does not.
         let overflow = if self.config.at_end == AtEnd::Stop { Overflow::Block } else { Overflow::KeepNewest };
-        let queue = FrameQueue::of_device(QUEUE_FRAMES, overflow, bell, stopping.clone());
+        let capacity = if self.info.kind == Kind::Image { QUEUE_PICTURES } else { QUEUE_CHUNKS };
+        let slots = u32::try_from(capacity).unwrap_or(u32::MAX).saturating_add(SLOTS_BESIDE);
+        let queue = FrameQueue::of_device(capacity, overflow, bell, stopping.clone());
         let running = Running {
             pipeline: pipeline.clone(),
             config: self.config,
             program: self.program,
-            slots: Slots::new(SLOTS, queue.clone()),
+            slots: Slots::new(slots, queue.clone()),
             queue: queue.clone(),
             stopping,
             clock,

@@ -193,9 +193,18 @@ fn frames_that_nobody_takes_make_room_for_newer_ones() {
     let source = Started::new(&config::Command { at_end: AtEnd::Loop, ..config });
     source.until("all of it", |queue| queue.look().0.accepted == 1001);
     let Figures { overflown, .. } = source.queue.look().0;
-    assert_eq!(overflown, 1001 - QUEUE_FRAMES as u64);
-    let left: Vec<Vec<u8>> = (0..QUEUE_FRAMES).map(|_| source.next().slot.bytes().to_vec()).collect();
+    assert_eq!(overflown, 1001 - QUEUE_PICTURES as u64);
+    let left: Vec<Vec<u8>> = (0..QUEUE_PICTURES).map(|_| source.next().slot.bytes().to_vec()).collect();
     assert_eq!(left, [&b"0997"[..], b"0998", b"0999", b"last"]);
+}
+
+#[test]
+fn a_second_of_sound_that_comes_at_once_is_kept() {
+    let script = "head -c 32000 /dev/zero; exec sleep 1000";
+    let config = shell(script, StreamFormat::Pcm { rate_hz: 16_000, channels: 1 });
+    let source = Started::new(&config::Command { at_end: AtEnd::Loop, ..config });
+    source.until("all of it", |queue| queue.look().0.accepted == u64::from(CHUNKS_PER_SECOND));
+    assert_eq!(source.queue.look().0.overflown, 0);
 }
 
 #[test]
