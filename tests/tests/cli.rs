@@ -288,6 +288,23 @@ fn watch_shows_as_many_outcomes_as_asked_for() {
     assert!(windows.windows(2).all(|pair| pair[1] == pair[0] + 1) && windows.len() == 3, "{windows:?}");
 }
 
+#[test]
+fn a_watch_of_nothing_says_so() {
+    let rig = belt();
+    let output = rig.ctl_output(&["watch", "blet"]).unwrap();
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(complained(&output).contains("there is no pipeline `blet`"), "{output:?}");
+    rig.ctl(&["stop", "belt"]).unwrap();
+    let mut watch = rig.ctl_command(&["watch", "belt"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(watch.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "belt is stopped; `inferctl start belt`\n");
+    // It goes on waiting: somebody may start it.
+    assert!(watch.try_wait().unwrap().is_none());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
 /// `inferctl watch | head -1`.
 #[test]
 fn a_reader_that_goes_away_ends_a_watch_quietly() {

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     match cli.command {
-        Command::Watch(what) => watch::watch(&what, output).await,
+        Command::Watch(what) => watch::watch(&what, cli.bus, output).await,
         Command::Bundle(what) => bundle::bundle(&what, output),
         Command::CheckConfig(what) => check_config::check(&what, output),
         Command::Daemon(command) => ask_daemon(command, &Client::connect(cli.bus).await?, output).await,

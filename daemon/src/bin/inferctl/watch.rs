@@ -7,18 +7,43 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 
-use crate::cli::Watch;
+use crate::cli::{BusKind, Watch};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::figures::milliseconds;
 use crate::output::{Output, Paint};
+use crate::view::Everything;
 
-pub(crate) async fn watch(what: &Watch, output: &Output) -> Result<(), Failure> {
+/// The name that the bus has for it.
+const NOT_FOUND: &str = "org.inferd1.Error.NotFound";
+
+pub(crate) async fn watch(what: &Watch, bus: BusKind, output: &Output) -> Result<(), Failure> {
     let stream = UnixStream::connect(&what.socket).await.map_err(|error| Failure::no_outcomes(&what.socket, &error))?;
+    if let Some(name) = &what.pipeline {
+        look_up(name, bus, *output).await?;
+    }
     tokio::select! {
         ended = print_outcomes(stream, what, *output) => ended,
         // Ctrl-C is how a watch ends.
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
+}
+
+/// Of a pipeline that is not there nothing would ever come, of one that does not serve nothing may. Where the bus does not
+/// answer, outcomes still may come.
+async fn look_up(name: &Name, bus: BusKind, output: Output) -> Result<(), Failure> {
+    let Ok(client) = Client::connect(bus).await else { return Ok(()) };
+    let Ok(everything) = Everything::read(&client).await else { return Ok(()) };
+    let Some(pipeline) = everything.pipelines.iter().find(|pipeline| pipeline.name == name.as_str()) else {
+        return Err(Failure::from_daemon(NOT_FOUND, format!("there is no pipeline `{name}`")));
+    };
+    match pipeline.state.as_str() {
+        "running" | "starting" => {}
+        "waiting" => output.remark(&format!("{name} waits: {}", pipeline.reason)),
+        state if pipeline.reason.is_empty() => output.remark(&format!("{name} is {state}; `inferctl start {name}`")),
+        state => output.remark(&format!("{name} is {state}: {}", pipeline.reason)),
+    }
+    Ok(())
 }
 
 async fn print_outcomes(stream: UnixStream, what: &Watch, output: Output) -> Result<(), Failure> {

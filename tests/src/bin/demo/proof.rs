@@ -48,7 +48,7 @@ pub(crate) fn of(stage: &Stage, live: &Scrape) -> Proof {
         notes: vec![
             format!("memory   {}", view::memory(live)),
             format!("metrics  {}", stage.metrics_url),
-            proof_line(live),
+            proof_line(&stage.scrape),
         ],
     }
 }
@@ -173,8 +173,8 @@ fn row(stage: &Stage, act: &Act, figures: &Figures) -> String {
 }
 
 /// A line of what Prometheus reads.
-fn proof_line(live: &Scrape) -> String {
-    let line = live.0.lines().find(|line| line.starts_with("inferd_windows_total{") && line.contains("uncertain"));
+fn proof_line(last: &Scrape) -> String {
+    let line = last.0.lines().find(|line| line.starts_with("inferd_windows_total{") && line.contains("uncertain"));
     format!("         {}", line.unwrap_or_default())
 }
 
