@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Every file and folder below a folder, relative to it.
+/// Every file and folder below a folder, relative to it. What is deleted meanwhile may or may not be among them.
 ///
 /// # Errors
 /// Where it cannot be listed.
@@ -11,7 +11,11 @@ pub fn tree(folder: &Path) -> std::io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
-        for entry in std::fs::read_dir(next)? {
+        let entries = match std::fs::read_dir(&next) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && next != folder => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let path = entry.path();
             if entry.file_type()?.is_dir() {
