@@ -25,7 +25,7 @@ use crate::prediction::{Prediction, StageTimes};
 pub use spec::{Decoding, ModelSpec};
 
 /// Changes with every change of an encoding; a test holds both together.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The largest message. Linux lets a socket hold about 208 KiB by default; half of that always fits.
 pub const MAX_MESSAGE_BYTES: usize = 104 * 1024;

@@ -293,7 +293,7 @@ impl Pipeline {
             self.status.restarted();
         }
         let (frames, obstacle) = self.frames.look();
-        self.metrics.frames(frames.accepted, frames.overflown, frames.unreadable);
+        self.metrics.frames(frames.accepted, [frames.overflown, frames.unreadable, frames.lost]);
         self.metrics.source_restarts(frames.restarts);
         self.status.frames(frames);
         self.metrics.throttled(self.sampler.throttled());

@@ -13,7 +13,7 @@ mod real;
 use std::fs;
 use std::path::Path;
 
-use inferd_core::frame::Format;
+use inferd_core::frame::{Format, PixelFormat};
 use inferd_core::prediction::{Prediction, rank};
 use inferd_core::wire::ModelSpec;
 use inferd_runner::Engine;
@@ -224,7 +224,7 @@ fn unreadable_windows_fail_and_the_engine_goes_on() {
         (&photo[..], Format::Png),
         (&photo[..], Format::Wav),
         (&[][..], Format::Jpeg),
-        (&photo[..100], Format::Rgb24(inferd_core::frame::ImageSize { width: 96, height: 96 })),
+        (&photo[..100], Format::Raw(PixelFormat::Rgb24, inferd_core::frame::ImageSize { width: 96, height: 96 })),
     ] {
         let failure = engine.run(bytes, format).expect_err(format.word());
         eprintln!("{}: {}", failure.stage.word(), failure.reason);

@@ -11,36 +11,26 @@ mod process;
 
 use std::io::{self, BufReader};
 use std::path::PathBuf;
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::process::ExitStatus;
+use std::thread::JoinHandle;
 
 use inferd_core::Name;
-use inferd_core::frame::{Format, ImageSize};
+use inferd_core::frame::Format;
 use inferd_core::manifest::Kind;
 
 use super::error::SourceError;
 use super::format::{FormatError, Pictures, Rows, Syntax, Video};
-use super::queue::{End, FrameQueue, Overflow, Stopped};
+use super::live::{self, Feed, Live, Trouble};
+use super::queue::{End, FrameQueue, Overflow};
 use super::slots::Slots;
-use super::{Frame, Source, SourceInfo};
+use super::{Source, SourceInfo};
 use crate::config::{self, AtEnd, StreamFormat};
-use crate::host::backoff::Backoff;
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::host::frames::Slot;
 use crate::host::wake::Bell;
 use output::Output;
 use process::Process;
-
-/// Pictures that wait between the source and the pipeline: an old one is worth nothing.
-const QUEUE_PICTURES: usize = 4;
-
-/// Chunks of sound, or batches of rows, that wait: programs write what they have gathered for half a second at once, and a
-/// stream with a gap gives no window for the length of one.
-const QUEUE_CHUNKS: usize = 64;
-
-/// Frames that are in use beside those that wait: those that a runner works on, those between the two, one being read.
-const SLOTS_BESIDE: u32 = 8;
 
 /// Chunks of sound a second: short enough that a window is hardly late by one, long enough to cost nothing.
 const CHUNKS_PER_SECOND: u32 = 50;
@@ -72,6 +62,12 @@ pub(super) fn open(config: &config::Command) -> Result<Command, SourceError> {
     Ok(Command { config: config.clone(), program, info })
 }
 
+/// A process that writes frames.
+pub(super) struct Running {
+    process: Process,
+    stream: Stream,
+}
+
 fn broken(config: &config::Command, problem: impl Into<String>) -> SourceError {
     SourceError::Command { program: config.program().to_owned(), problem: problem.into() }
 }
@@ -87,156 +83,80 @@ impl Source for Command {
     }
 
     fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
-        let stopping = Bell::new()?;
         // What is to be read to its end waits for the model; what goes on for ever does not.
         let overflow = if self.config.at_end == AtEnd::Stop { Overflow::Block } else { Overflow::KeepNewest };
-        let capacity = if self.info.kind == Kind::Image { QUEUE_PICTURES } else { QUEUE_CHUNKS };
-        let slots = u32::try_from(capacity).unwrap_or(u32::MAX).saturating_add(SLOTS_BESIDE);
-        let queue = FrameQueue::of_device(capacity, overflow, bell, stopping.clone());
-        let running = Running {
-            pipeline: pipeline.clone(),
-            config: self.config,
-            program: self.program,
-            slots: Slots::new(slots, queue.clone()),
-            queue: queue.clone(),
-            stopping,
-            clock,
-            after_gap: false,
-            frames: 0,
-        };
-        let thread = Builder::new().name(format!("cap-{pipeline}")).spawn(move || running.run())?;
-        Ok((queue, thread))
+        let capacity = if self.info.kind == Kind::Image { live::QUEUE_PICTURES } else { live::QUEUE_CHUNKS };
+        live::start(*self, capacity, overflow, (pipeline, clock, bell))
     }
 }
 
-/// The thread's own.
-struct Running {
-    pipeline: Name,
-    config: config::Command,
-    program: PathBuf,
-    queue: FrameQueue,
-    slots: Slots,
-    stopping: Bell,
-    clock: Clock,
-    /// The next frame does not go on where the one before it ended.
-    after_gap: bool,
-    /// Frames of the process that runs.
-    frames: u32,
-}
+impl Live for Command {
+    type Stream = Running;
 
-impl Drop for Running {
-    /// A pipeline must never wait for frames that cannot come.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.queue.end(End::Broken("reading the command panicked; this is a defect of inferd".into()));
+    const AGAIN: &'static str = "it is started again";
+
+    fn open(&mut self, feed: &mut Feed) -> Result<Running, Trouble> {
+        let failed = |error| self.broken(format!("cannot be started: {}", with_causes(&error)));
+        let mut process = Process::start(&self.program, self.config.arguments()).map_err(failed)?;
+        let (stdout, stderr) = process.take_output().map_err(failed)?;
+        let who = format!("{}: {}", feed.pipeline(), self.config.program());
+        let output = Output::new(stdout, stderr, who, feed.stopping().clone(), self.config.silence());
+        Ok(Running { process, stream: Stream::new(&self.config.format, output) })
+    }
+
+    fn follow(&mut self, Running { process, mut stream }: Running, feed: &mut Feed) -> Trouble {
+        match read_to_end(&mut stream, feed) {
+            Err(trouble) => trouble,
+            Ok(_) if feed.is_stopped() => Trouble::Stopped,
+            Ok(given_up) => self.ended(process, &mut stream, given_up),
         }
     }
 }
 
-/// How a process came to its end by itself.
-struct Ended {
-    /// It said that all is well.
-    well: bool,
-    /// What happened, for people.
-    reason: String,
-}
-
-impl Running {
-    fn run(mut self) {
-        match self.keep_running() {
-            Ok(end) => self.queue.end(end),
-            Err(SourceError::Stopped) => {}
-            Err(error) => self.queue.end(End::Broken(with_causes(&error))),
-        }
+impl Command {
+    fn broken(&self, problem: impl Into<String>) -> SourceError {
+        broken(&self.config, problem)
     }
 
-    fn keep_running(&mut self) -> Result<End, SourceError> {
-        let mut backoff = Backoff::default();
-        loop {
-            let begun = self.clock.now();
-            let pause = match Process::start(&self.program, self.config.arguments()) {
-                Ok(process) => {
-                    let ended = self.follow(process)?;
-                    if self.config.at_end == AtEnd::Stop {
-                        return Ok(if ended.well { End::Finished } else { End::Broken(ended.reason) });
-                    }
-                    let pause = backoff.after_service(self.clock.now().since(begun), self.frames);
-                    self.announce(&ended.reason, pause);
-                    pause
-                }
-                Err(error) => {
-                    let pause = backoff.after_failed_start();
-                    let problem = format!("cannot be started: {}", with_causes(&error));
-                    self.announce(&broken(&self.config, problem).to_string(), pause);
-                    pause
-                }
-            };
-            let again = self.clock.now().plus(pause);
-            self.queue.sleep_until(again, &self.clock).map_err(|Stopped| SourceError::Stopped)?;
-            self.queue.count_restart();
-            self.after_gap = true;
-        }
-    }
-
-    /// A process that ended after good service is back before anybody is told to wait.
-    fn announce(&self, reason: &str, pause: Duration) {
-        tracing::warn!(pipeline = %self.pipeline, reason, pause_s = pause.as_secs_f64(), "the source is started again");
-        if !pause.is_zero() {
-            self.queue.hold_up(Some(format!("{reason}; it is started again within {} s", pause.as_secs().max(1))));
-        }
-    }
-
-    /// Hands on what a process writes until it ends or cannot be followed; it has ended afterwards.
-    fn follow(&mut self, mut process: Process) -> Result<Ended, SourceError> {
-        self.frames = 0;
-        let (stdout, stderr) = process.take_output().map_err(|error| broken(&self.config, with_causes(&error)))?;
-        let who = format!("{}: {}", self.pipeline, self.config.program());
-        let output = Output::new(stdout, stderr, who, self.stopping.clone(), self.config.silence());
-        let mut stream = Stream::new(&self.config.format, output);
-        let given_up = loop {
-            match stream.read(&mut self.slots) {
-                Ok(Some(read)) => self.hand_on(read)?,
-                Ok(None) => break None,
-                Err(Unread::Slots(error)) => return Err(error),
-                Err(Unread::Stream(error)) => break Some(error),
+    /// What becomes of a source whose process gives no more frames.
+    fn ended(&self, process: Process, stream: &mut Stream, given_up: Option<FormatError>) -> Trouble {
+        let once = self.config.at_end == AtEnd::Stop;
+        let problem = match (process.end(), given_up) {
+            (Err(error), _) => with_causes(&error),
+            (Ok(status), None) if once && status.success() => return Trouble::Over(End::Finished),
+            (Ok(status), None) => exited(status, "", stream),
+            (Ok(status), Some(FormatError::Truncated(frame))) => {
+                exited(status, &format!(" in the middle of a {frame}"), stream)
+            }
+            (Ok(_), Some(FormatError::Read(error))) => error.to_string(),
+            (Ok(_), Some(FormatError::Broken(problem))) => {
+                format!("writes what is no {}: {problem}", self.config.format.word())
             }
         };
-        if self.queue.is_stopped() {
-            return Err(SourceError::Stopped);
-        }
-        let status = process.end().map_err(|error| broken(&self.config, with_causes(&error)))?;
-        let last_words = stream.output().last_words();
-        let ended = |how: &str| match last_words {
-            "" => format!("ended ({status}){how}"),
-            words => format!("ended ({status}){how}: {words}"),
-        };
-        let well = given_up.is_none() && status.success();
-        let problem = match given_up {
-            None => ended(""),
-            Some(FormatError::Truncated(frame)) => ended(&format!(" in the middle of a {frame}")),
-            Some(FormatError::Read(error)) => error.to_string(),
-            Some(FormatError::Broken(problem)) => format!("writes what is no {}: {problem}", self.config.format.word()),
-        };
-        Ok(Ended { well, reason: broken(&self.config, problem).to_string() })
+        let reason = self.broken(problem).to_string();
+        if once { Trouble::Over(End::Broken(reason)) } else { Trouble::Passing(reason) }
     }
+}
 
-    fn hand_on(&mut self, Read { slot, format, unreadable }: Read) -> Result<(), SourceError> {
-        if unreadable > 0 {
-            self.queue.count_unreadable(unreadable);
-            self.after_gap = true;
+fn exited(status: ExitStatus, how: &str, stream: &mut Stream) -> String {
+    match stream.output().last_words() {
+        "" => format!("ended ({status}){how}"),
+        words => format!("ended ({status}){how}: {words}"),
+    }
+}
+
+/// Hands on what a process writes; gives why there is no more, where that is not its end.
+fn read_to_end(stream: &mut Stream, feed: &mut Feed) -> Result<Option<FormatError>, Trouble> {
+    loop {
+        match stream.read(feed.slots()) {
+            Ok(Some(Read { slot, format, unreadable })) => {
+                feed.unreadable(unreadable);
+                feed.hand_on(slot, format, feed.clock().now())?;
+            }
+            Ok(None) => return Ok(None),
+            Err(Unread::Slots(error)) => return Err(error.into()),
+            Err(Unread::Stream(error)) => return Ok(Some(error)),
         }
-        if self.frames == 0 {
-            self.queue.hold_up(None);
-        }
-        self.frames = self.frames.saturating_add(1);
-        let frame = Frame {
-            captured: self.clock.now(),
-            captured_unix_ns: self.clock.unix_ns(),
-            after_gap: std::mem::take(&mut self.after_gap),
-            format,
-            slot,
-        };
-        self.queue.push(frame).map_err(|Stopped| SourceError::Stopped)
     }
 }
 
@@ -288,20 +208,12 @@ enum Stream {
 
 impl Stream {
     fn new(format: &StreamFormat, output: Output) -> Self {
-        let size = |width, height| ImageSize { width, height };
-        let image = |output, format, bytes| Self::Fixed { output, format, bytes, unit: bytes };
         match *format {
             StreamFormat::Mjpeg => Self::Mjpeg(Pictures::new(BufReader::new(output))),
             StreamFormat::Y4m => Self::Y4m(Video::new(BufReader::new(output))),
-            StreamFormat::Rgb24 { width, height } => {
-                image(output, Format::Rgb24(size(width, height)), pixels(width, height) * 3)
-            }
-            StreamFormat::Grey8 { width, height } => {
-                image(output, Format::Grey8(size(width, height)), pixels(width, height))
-            }
-            StreamFormat::I420 { width, height } => {
-                let chroma = pixels(width.div_ceil(2), height.div_ceil(2));
-                image(output, Format::I420(size(width, height)), pixels(width, height) + 2 * chroma)
+            StreamFormat::Raw { pixels, size } => {
+                let bytes = pixels.frame_bytes(size);
+                Self::Fixed { output, format: Format::Raw(pixels, size), bytes, unit: bytes }
             }
             StreamFormat::Pcm { rate_hz, channels } => {
                 let unit = usize::from(channels) * 2;
@@ -357,10 +269,6 @@ impl Stream {
             Self::Rows { rows, .. } => rows.input(),
         }
     }
-}
-
-const fn pixels(width: u32, height: u32) -> usize {
-    width as usize * height as usize
 }
 
 /// Fills `space` as far as the stream goes; gives how far.

@@ -4,9 +4,13 @@
 //! The daemon cuts streams into frames and windows but never looks into a picture or a tensor: file headers are read,
 //! contents are passed on.
 
+mod camera;
 mod command;
 mod error;
 mod format;
+mod imu;
+mod live;
+mod microphone;
 mod queue;
 mod recording;
 mod slots;
@@ -16,7 +20,8 @@ use std::io;
 use std::thread::JoinHandle;
 
 use inferd_core::Name;
-use inferd_core::manifest::Kind;
+use inferd_core::frame::ImageSize;
+use inferd_core::manifest::{Kind, Manifest, Preprocess};
 
 use crate::config;
 use crate::host::clock::{Clock, Tick};
@@ -71,14 +76,46 @@ pub trait Source: Send {
     fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)>;
 }
 
-/// Opens what the configuration names.
+/// What a model needs, as far as a device can be set to it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    /// Of pictures: the tensor's size.
+    pub size: Option<ImageSize>,
+    /// Of sound and motion: samples or rows a second.
+    pub rate_hz: Option<f64>,
+    /// Of motion: the channels' names.
+    pub channels: Vec<String>,
+}
+
+impl Needs {
+    /// What this version needs.
+    pub fn of(manifest: &Manifest) -> Self {
+        match &manifest.input.preprocess {
+            Preprocess::Image(image) => {
+                Self { size: Some(ImageSize { width: image.width, height: image.height }), ..Self::default() }
+            }
+            Preprocess::Audio(audio) => Self { rate_hz: Some(f64::from(audio.rate_hz)), ..Self::default() },
+            Preprocess::Imu(imu) => Self {
+                rate_hz: Some(f64::from(imu.rate_hz)),
+                channels: imu.channels.iter().map(|channel| channel.name.clone()).collect(),
+                ..Self::default()
+            },
+            Preprocess::Tensor => Self::default(),
+        }
+    }
+}
+
+/// Opens what the configuration names. Devices are looked for once it is started: they may be plugged in later.
 ///
 /// # Errors
 /// [`SourceError`] where it is not there, or not what it should be.
-pub fn open(source: &config::Source) -> Result<Box<dyn Source>, SourceError> {
+pub fn open(source: &config::Source, needs: &Needs) -> Result<Box<dyn Source>, SourceError> {
     Ok(match source {
         config::Source::Recording(recording) => Box::new(recording::open(recording)?),
         config::Source::Command(command) => Box::new(command::open(command)?),
+        config::Source::Camera(camera) => Box::new(camera::open(camera, needs)),
+        config::Source::Microphone(microphone) => Box::new(microphone::open(microphone, needs)),
+        config::Source::Imu(imu) => Box::new(imu::open(imu, needs)),
     })
 }
 

@@ -67,6 +67,8 @@ pub struct Figures {
     pub overflown: u64,
     /// Frames, or rows of sensor values, that could not be told from the stream.
     pub unreadable: u64,
+    /// Frames, or rows, that the device or its driver lost: they never came here.
+    pub lost: u64,
     /// How often the source was started again.
     pub restarts: u64,
 }
@@ -134,6 +136,11 @@ impl FrameQueue {
         self.0.bell.ring();
     }
 
+    /// While it lives, a panic of the source's thread ends the queue: a pipeline must never wait for frames that cannot come.
+    pub(super) fn guard(&self) -> PanicGuard {
+        PanicGuard(self.clone())
+    }
+
     /// The oldest frame. Called by the pipeline.
     pub fn pop(&self) -> Option<Frame> {
         let mut state = self.lock();
@@ -155,6 +162,11 @@ impl FrameQueue {
     /// Counts what could not be read. Called by the source.
     pub fn count_unreadable(&self, count: u64) {
         self.lock().figures.unreadable += count;
+    }
+
+    /// Counts what the device has lost. Called by the source.
+    pub fn count_lost(&self, count: u64) {
+        self.lock().figures.lost += count;
     }
 
     /// Counts that the source is started again. Called by the source.
@@ -217,6 +229,17 @@ impl FrameQueue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`FrameQueue::guard`].
+pub(super) struct PanicGuard(FrameQueue);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(End::Broken("reading the source panicked; this is a defect of inferd".into()));
+        }
     }
 }
 

@@ -148,17 +148,9 @@ struct Playing {
     rest: Duration,
 }
 
-impl Drop for Playing {
-    /// A pipeline must never wait for frames that cannot come.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.queue.end(End::Broken("reading the recording panicked; this is a defect of inferd".into()));
-        }
-    }
-}
-
 impl Playing {
     fn run(mut self) {
+        let _guard = self.queue.guard();
         match self.play() {
             Ok(()) => self.queue.end(End::Finished),
             Err(SourceError::Stopped) => {}

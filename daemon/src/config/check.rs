@@ -3,6 +3,7 @@
 //! Whether a pipeline's model exists is not asked here: the store knows, and a model may be installed later.
 
 mod command;
+mod device;
 mod recording;
 
 use std::fmt::Display;
@@ -11,6 +12,8 @@ use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use inferd_core::frame::ImageSize;
 
 use super::problem::Severity;
 use super::{Config, Destination, Models, Pipeline, Runner, Sampling, Service, Source, Spool, Upload};
@@ -205,12 +208,19 @@ fn check_pipeline(key: &str, pipeline: &Pipeline, found: &mut Findings) {
     match &pipeline.source {
         Source::Recording(recording) => recording::check(&format!("{key}.source"), recording, found),
         Source::Command(command) => command::check(&format!("{key}.source"), command, found),
+        Source::Camera(camera) => device::check_camera(&format!("{key}.source"), camera, found),
+        Source::Microphone(microphone) => device::check_microphone(&format!("{key}.source"), microphone, found),
+        Source::Imu(imu) => device::check_imu(&format!("{key}.source"), imu, found),
     }
 }
 
 fn check_sampling(key: &str, sampling: &Sampling, found: &mut Findings) {
     found.range(format!("{key}.sampling.above"), sampling.above, 0.0..=1.0, "");
     found.range(format!("{key}.sampling.per_minute"), sampling.per_minute, 0.01..=6000.0, " samples a minute");
+}
+
+fn check_side(key: &str, side: u32, found: &mut Findings) {
+    found.range(key, side, 1..=ImageSize::MAX_RAW_SIDE, " pixels");
 }
 
 fn cannot_use(path: &Path, expected: &str, error: &std::io::Error) -> String {

@@ -25,7 +25,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use load::{load, load_for_start};
 pub use pipeline::{Pipeline, Sampling, Strategy};
 pub use problem::{ConfigProblem, Place, Severity, describe};
-pub use source::{AtEnd, Command, Pace, Recording, Source, StreamFormat};
+pub use source::{
+    AtEnd, Camera, CameraFormat, Command, ControlValue, Imu, Microphone, Pace, Recording, Source, StreamFormat,
+};
 pub use watch::{WatchError, watch};
 
 /// Everything.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use inferd_core::frame::{ImageSize, PixelFormat};
 use toml::{Table, Value};
 
 use super::*;
@@ -12,8 +13,8 @@ fn project_file(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A configuration with a value for every key. No `..` here: the compiler asks for each new field.
-fn everything() -> Config {
+/// A source of each kind with a value for every key, and commands that have them all together.
+fn every_source() -> [(&'static str, Source); 7] {
     let recording = Recording {
         path: "/r".into(),
         pace: Pace::Fast,
@@ -22,6 +23,38 @@ fn everything() -> Config {
         rate_hz: Some(1.0),
         timestamp: Some("t".into()),
     };
+    let camera = Camera {
+        device: Some("d".to_owned()),
+        width: Some(1),
+        height: Some(1),
+        fps: Some(1.0),
+        format: Some(CameraFormat::Raw(PixelFormat::Yuyv)),
+        controls: [("gain".to_owned(), ControlValue(1))].into(),
+        silence_ms: 1,
+    };
+    let microphone = Microphone { device: Some("d".to_owned()), rate_hz: Some(1), channel: Some(1), silence_ms: 1 };
+    let imu = Imu {
+        devices: vec!["d".to_owned()],
+        rate_hz: Some(1.0),
+        names: [("ax".to_owned(), "accel_x".to_owned())].into(),
+        trigger: Some("t".to_owned()),
+        silence_ms: 1,
+    };
+    let command =
+        |format| Source::Command(Command { command: vec!["c".to_owned()], format, at_end: AtEnd::Stop, silence_ms: 1 });
+    [
+        ("recording", Source::Recording(recording)),
+        ("picture", command(StreamFormat::Raw { pixels: PixelFormat::I420, size: ImageSize { width: 1, height: 1 } })),
+        ("sound", command(StreamFormat::Pcm { rate_hz: 1, channels: 1 })),
+        ("camera", Source::Camera(camera)),
+        ("microphone", Source::Microphone(microphone)),
+        ("imu", Source::Imu(imu)),
+        ("rows", command(StreamFormat::Csv { rate_hz: 1.0, columns: vec!["a".to_owned()] })),
+    ]
+}
+
+/// A configuration with a value for every key. No `..` here: the compiler asks for each new field.
+fn everything() -> Config {
     let pipeline = |source| Pipeline {
         model: "m".parse().unwrap(),
         enabled: true,
@@ -30,14 +63,6 @@ fn everything() -> Config {
         margin: Some(0.5),
         sampling: Sampling { strategy: Strategy::Entropy, above: 0.5, per_minute: 1.0 },
     };
-    let command =
-        |format| Source::Command(Command { command: vec!["c".to_owned()], format, at_end: AtEnd::Stop, silence_ms: 1 });
-    let sources = [
-        ("recording", Source::Recording(recording)),
-        ("picture", command(StreamFormat::I420 { width: 1, height: 1 })),
-        ("sound", command(StreamFormat::Pcm { rate_hz: 1, channels: 1 })),
-        ("rows", command(StreamFormat::Csv { rate_hz: 1.0, columns: vec!["a".to_owned()] })),
-    ];
     Config {
         service: Service { state_dir: "/s".into(), runtime_dir: "/r".into(), device_id: Some("d".into()) },
         bus: Bus { connect: BusChoice::System },
@@ -62,14 +87,15 @@ fn everything() -> Config {
             backoff_max_ms: 1,
         },
         sinks: Sinks { stdout: true, socket: true },
-        pipelines: sources.map(|(name, source)| (name.parse().unwrap(), pipeline(source))).into(),
+        pipelines: every_source().map(|(name, source)| (name.parse().unwrap(), pipeline(source))).into(),
     }
 }
 
 /// The dotted keys of a table's values, with the pipeline's name left out.
 fn keys(value: &Value, path: &str, into: &mut Vec<String>) {
     match value {
-        Value::Table(table) => {
+        // Names of another's making are no keys of ours.
+        Value::Table(table) if !path.ends_with(".names") && !path.ends_with(".controls") => {
             for (name, value) in table {
                 let name = if path == "pipelines" { "NAME" } else { name };
                 let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };

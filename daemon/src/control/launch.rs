@@ -8,7 +8,7 @@ use inferd_core::manifest::{Manifest, Task};
 use inferd_core::wire::Limits;
 use tokio::sync::Notify;
 
-use crate::capture::{self, Source};
+use crate::capture::{self, Needs, Source};
 use crate::config;
 use crate::engine::{self, RunnerSettings, StartError};
 use crate::host::clock::Clock;
@@ -54,7 +54,8 @@ pub(super) fn launch(
     config: &config::Pipeline,
 ) -> Result<Box<Parts>, NotLaunched> {
     let Loaded { version, golden } = active_version(&deps.store, &config.model)?;
-    let source = capture::open(&config.source).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
+    let needs = Needs::of(&version.manifest);
+    let source = capture::open(&config.source, &needs).map_err(|error| NotLaunched::Waiting(with_causes(&error)))?;
     check_fit(&*source, &version)?;
     check_threshold(config.threshold, &version.manifest)
         .map_err(|problem| NotLaunched::Failed(format!("{}: {problem}", version.id)))?;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
 /// Where the rooms get the time from; cheap to clone.
 #[derive(Clone)]
 pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System { start: Instant },
+    System { start: Instant, start_monotonic_ns: u64 },
     Manual { now_ns: Arc<AtomicU64> },
 }
 
@@ -45,7 +48,7 @@ impl Tick {
 impl Clock {
     /// The machine's clocks.
     pub fn system() -> Self {
-        Self(Source::System { start: Instant::now() })
+        Self(Source::System { start: Instant::now(), start_monotonic_ns: monotonic_ns() })
     }
 
     /// A clock that stands still until it is [`advanced`](Self::advance). Its wall clock starts at 2026-01-01.
@@ -56,9 +59,30 @@ impl Clock {
     /// Now, on the clock that only goes forward.
     pub fn now(&self) -> Tick {
         match &self.0 {
-            Source::System { start } => Tick(nanos(start.elapsed())),
+            Source::System { start, .. } => Tick(nanos(start.elapsed())),
             Source::Manual { now_ns } => Tick(now_ns.load(Ordering::SeqCst)),
         }
+    }
+
+    /// A time that the kernel gave by its clock `CLOCK_MONOTONIC`, in nanoseconds. Zero where that was before this clock was
+    /// made. A manual clock takes it as it is.
+    pub fn at_monotonic_ns(&self, ns: u64) -> Tick {
+        match &self.0 {
+            Source::System { start_monotonic_ns, .. } => Tick(ns.saturating_sub(*start_monotonic_ns)),
+            Source::Manual { .. } => Tick(ns),
+        }
+    }
+
+    /// A time that the kernel gave by its wall clock, in nanoseconds since 1970, as far as that has not jumped since.
+    pub fn at_unix_ns(&self, unix_ns: i64) -> Tick {
+        let age_ns = u64::try_from(self.unix_ns().saturating_sub(unix_ns)).unwrap_or(0);
+        Tick(self.now().0.saturating_sub(age_ns))
+    }
+
+    /// What the wall clock says now of an earlier tick, in nanoseconds since 1970.
+    pub fn unix_ns_at(&self, tick: Tick) -> i64 {
+        let age = i64::try_from(self.now().since(tick).as_nanos()).unwrap_or(i64::MAX);
+        self.unix_ns().saturating_sub(age)
     }
 
     /// Now, by the wall clock, in nanoseconds since 1970.
@@ -96,6 +120,12 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// What [`Instant`] counts by, as a number.
+fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+    nanos(Duration::from(now))
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -108,6 +138,19 @@ pub fn rfc3339(unix_ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_kernel_are_times_of_the_clock() {
+        let clock = Clock::system();
+        let near = |one: Tick, other: Tick| one.since(other).max(other.since(one)) < Duration::from_secs(1);
+        assert!(near(clock.at_monotonic_ns(monotonic_ns()), clock.now()));
+        assert!(near(clock.at_unix_ns(clock.unix_ns()), clock.now()));
+        let manual = Clock::manual();
+        manual.advance(Duration::from_secs(10));
+        let then = manual.at_unix_ns(manual.unix_ns() - 3_000_000_000);
+        assert_eq!(then, Tick::from_ns(7_000_000_000));
+        assert_eq!(manual.unix_ns_at(then), manual.unix_ns() - 3_000_000_000);
+    }
 
     #[test]
     fn a_manual_clock_stands_still_until_moved() {

@@ -22,8 +22,8 @@ const SHARES: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.
 /// The stages of a window, in order; `overhead` is what inferd adds to them.
 const STAGES: [&str; 5] = ["decode", "preprocess", "inference", "postprocess", "overhead"];
 
-/// Why frames are dropped.
-const DROPS: [&str; 2] = ["queue-full", "unreadable"];
+/// Where frames are dropped, and why.
+const DROPS: [(&str, &str); 3] = [("queue", "queue-full"), ("source", "unreadable"), ("device", "overrun")];
 
 pub(super) struct Families {
     frames: IntCounterVec,
@@ -70,8 +70,8 @@ impl Families {
             frames: with.counters("inferd_frames_total", "Frames from the source.", one)?,
             dropped: with.counters(
                 "inferd_frames_dropped_total",
-                "Frames that were dropped, by reason.",
-                &["pipeline", "reason"],
+                "Frames that were dropped, by place and reason.",
+                &["pipeline", "place", "reason"],
             )?,
             source_restarts: with.counters(
                 "inferd_source_restarts_total",
@@ -132,7 +132,8 @@ impl Families {
             runner,
             name: name.clone(),
             frames: Total::new(self.frames.with_label_values(&[pipeline])),
-            dropped: DROPS.map(|reason| Total::new(self.dropped.with_label_values(&[pipeline, reason]))),
+            dropped: DROPS
+                .map(|(place, reason)| Total::new(self.dropped.with_label_values(&[pipeline, place, reason]))),
             source_restarts: Total::new(self.source_restarts.with_label_values(&[pipeline])),
             windows: Verdict::ALL.map(|verdict| self.windows.with_label_values(&[pipeline, verdict.word()])),
             failures: FailedStage::ALL.map(|stage| self.failures.with_label_values(&[pipeline, stage.word()])),
@@ -167,8 +168,8 @@ impl Families {
         let pipeline = name.as_str();
         // Each fails only where the series was never made.
         let _ = self.frames.remove_label_values(&[pipeline]);
-        for reason in DROPS {
-            let _ = self.dropped.remove_label_values(&[pipeline, reason]);
+        for (place, reason) in DROPS {
+            let _ = self.dropped.remove_label_values(&[pipeline, place, reason]);
         }
         let _ = self.source_restarts.remove_label_values(&[pipeline]);
         let _ = self.latency.remove_label_values(&[pipeline]);
@@ -268,11 +269,11 @@ impl PipelineMetrics {
         }
     }
 
-    /// Frames since the pipeline was started: those taken in, those of them that were dropped for newer ones, and those that
-    /// could not be read.
-    pub fn frames(&mut self, accepted: u64, overflown: u64, unreadable: u64) {
+    /// Frames since the pipeline was started: those taken in; those of them that were dropped for newer ones, those that could
+    /// not be read, and those that the device had lost.
+    pub fn frames(&mut self, accepted: u64, dropped: [u64; DROPS.len()]) {
         self.frames.follow(accepted);
-        for (total, count) in self.dropped.iter_mut().zip([overflown, unreadable]) {
+        for (total, count) in self.dropped.iter_mut().zip(dropped) {
             total.follow(count);
         }
     }

@@ -42,7 +42,7 @@ fn scraped() -> String {
     let metrics = Metrics::new().unwrap();
     let name = "belt".parse().unwrap();
     let mut pipeline = metrics.pipeline(&name);
-    pipeline.frames(3, 1, 2);
+    pipeline.frames(3, [1, 2, 4]);
     metrics.pipeline_is(&name, "running");
     let model = ModelId {
         name: "inspect".parse().unwrap(),

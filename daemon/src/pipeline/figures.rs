@@ -40,7 +40,7 @@ impl PipelineState {
 pub struct Counts {
     /// Frames from the source.
     pub frames: u64,
-    /// Frames dropped because the model was slower than a live source.
+    /// Frames dropped: the model was slower than a live source, they could not be read, or the device had lost them.
     pub dropped: u64,
     /// Windows with an outcome.
     pub windows: u64,

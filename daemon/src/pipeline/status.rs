@@ -154,7 +154,7 @@ impl Status {
     pub(super) fn frames(&self, frames: Figures) {
         let mut inner = self.lock();
         inner.counts.frames = frames.accepted;
-        inner.counts.dropped = frames.overflown + frames.unreadable;
+        inner.counts.dropped = frames.overflown + frames.unreadable + frames.lost;
     }
 
     pub(super) fn restarted(&self) {

@@ -33,7 +33,7 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
     let recording =
         Recording { path, pace: Pace::Fast, at_end: AtEnd::Stop, fps: None, rate_hz: None, timestamp: None };
     let source = Source::Recording(recording);
-    let opened = capture::open(&source).unwrap();
+    let opened = capture::open(&source, &capture::Needs::default()).unwrap();
     let (runner, peer) = Peer::runner(version);
     let clock = Clock::system();
     let spool = Spool::open(&folder.path().join("spool"), "rig", &config::Spool::default(), clock.clone()).unwrap();

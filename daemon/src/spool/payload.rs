@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 
 use inferd_core::Digest;
-use inferd_core::frame::{Dtype, Format, ImageSize};
+use inferd_core::frame::{Dtype, Format, ImageSize, PixelFormat};
 use sha2::{Digest as _, Sha256};
 
 use super::entry::PayloadFile;
@@ -57,9 +57,7 @@ pub(super) fn encode<'a>(format: Format, channels: &[String], bytes: &'a [u8]) -
         Format::Npy => as_it_is("npy", "npy"),
         Format::Wav => as_it_is("wav", "wav"),
         Format::Csv => as_it_is("csv", "csv"),
-        Format::Rgb24(size) => netpbm("P6", size, 3, bytes).map(|content| made("ppm", content)),
-        Format::Grey8(size) => netpbm("P5", size, 1, bytes).map(|content| made("pgm", content)),
-        Format::I420(size) => y4m(size, bytes).map(|content| made("y4m", content)),
+        Format::Raw(pixels, size) => picture(pixels, size, bytes),
         Format::Pcm { rate_hz, channels } => wav(rate_hz, channels, bytes).map(|content| made("wav", content)),
         Format::Imu { rate_hz, channels: count } => {
             csv(rate_hz, usize::from(count), channels, bytes).map(|content| made("csv", content))
@@ -76,22 +74,23 @@ fn with_header(header: &[u8], bytes: &[u8]) -> Vec<u8> {
     content
 }
 
-fn pixels(size: ImageSize) -> u64 {
-    u64::from(size.width) * u64::from(size.height)
-}
-
-/// Netpbm, binary: `man 5 ppm`, `man 5 pgm`.
-fn netpbm(magic: &str, size: ImageSize, channels: u64, bytes: &[u8]) -> Option<Vec<u8>> {
-    let header = format!("{magic}\n{} {}\n255\n", size.width, size.height);
-    (pixels(size).checked_mul(channels)? == bytes.len() as u64).then(|| with_header(header.as_bytes(), bytes))
-}
-
-/// YUV4MPEG2 with one frame: `man 5 yuv4mpeg`.
-fn y4m(size: ImageSize, bytes: &[u8]) -> Option<Vec<u8>> {
-    let chroma = 2 * u64::from(size.width.div_ceil(2)) * u64::from(size.height.div_ceil(2));
-    let header =
-        format!("YUV4MPEG2 W{} H{} F1:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n", size.width, size.height);
-    (pixels(size).checked_add(chroma)? == bytes.len() as u64).then(|| with_header(header.as_bytes(), bytes))
+/// Netpbm, binary (`man 5 ppm`, `man 5 pgm`), or YUV4MPEG2 with one frame (`man 5 yuv4mpeg`).
+fn picture(pixels: PixelFormat, size: ImageSize, bytes: &[u8]) -> Option<Encoded<'_>> {
+    if pixels.frame_bytes(size) != bytes.len() {
+        return None;
+    }
+    let ImageSize { width, height } = size;
+    let netpbm = |magic: &str| format!("{magic}\n{width} {height}\n255\n");
+    let y4m = |chroma: &str| format!("YUV4MPEG2 W{width} H{height} F1:1 Ip A1:1 {chroma} XCOLORRANGE=LIMITED\nFRAME\n");
+    let (pixels, bytes) = pixels.as_in_files(size, bytes);
+    let (ending, header) = match pixels {
+        PixelFormat::Rgb24 => ("ppm", netpbm("P6")),
+        PixelFormat::Grey8 => ("pgm", netpbm("P5")),
+        PixelFormat::I420 => ("y4m", y4m("C420jpeg")),
+        PixelFormat::I422 => ("y4m", y4m("C422")),
+        PixelFormat::Bgr24 | PixelFormat::Nv12 | PixelFormat::Yuyv | PixelFormat::Uyvy => return None,
+    };
+    Some(Encoded { format: ending, ending, content: Cow::Owned(with_header(header.as_bytes(), &bytes)) })
 }
 
 fn wav(rate_hz: u32, channels: u16, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -185,11 +184,14 @@ mod tests {
     #[test]
     fn raw_pixels_get_the_header_that_says_their_size() {
         let size = ImageSize { width: 3, height: 1 };
-        assert_eq!(content(Format::Grey8(size), &[], b"abc").1, b"P5\n3 1\n255\nabc");
-        assert_eq!(content(Format::Rgb24(size), &[], b"abcdefghi").1, b"P6\n3 1\n255\nabcdefghi");
-        let (name, y4m) = content(Format::I420(size), &[], b"lumuuvv");
+        assert_eq!(content(Format::Raw(PixelFormat::Grey8, size), &[], b"abc").1, b"P5\n3 1\n255\nabc");
+        assert_eq!(content(Format::Raw(PixelFormat::Rgb24, size), &[], b"abcdefghi").1, b"P6\n3 1\n255\nabcdefghi");
+        let (name, y4m) = content(Format::Raw(PixelFormat::I420, size), &[], b"lumuuvv");
         assert_eq!(name, "payload.y4m");
         assert_eq!(y4m, b"YUV4MPEG2 W3 H1 F1:1 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\nlumuuvv");
+        let (name, y4m) = content(Format::Raw(PixelFormat::Yuyv, size), &[], b"lUuVmu.v");
+        assert_eq!(name, "payload.y4m");
+        assert_eq!(y4m, b"YUV4MPEG2 W3 H1 F1:1 Ip A1:1 C422 XCOLORRANGE=LIMITED\nFRAME\nlumUuVv");
     }
 
     #[test]
@@ -230,9 +232,9 @@ mod tests {
     fn bytes_that_do_not_fit_their_format_are_refused() {
         let size = ImageSize { width: 2, height: 2 };
         let formats = [
-            Format::Rgb24(size),
-            Format::Grey8(size),
-            Format::I420(size),
+            Format::Raw(PixelFormat::Rgb24, size),
+            Format::Raw(PixelFormat::Nv12, size),
+            Format::Raw(PixelFormat::Yuyv, size),
             Format::Pcm { rate_hz: 8_000, channels: 2 },
             Format::Imu { rate_hz: 50.0, channels: 2 },
             Format::Tensor { dtype: Dtype::U8, shape: Shape::new(&[4]).unwrap() },

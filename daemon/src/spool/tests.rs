@@ -1,7 +1,7 @@
 use std::fs;
 use std::time::Instant;
 
-use inferd_core::frame::ImageSize;
+use inferd_core::frame::{ImageSize, PixelFormat};
 use inferd_core::outcome::{Inference, Verdict};
 use inferd_core::prediction::{Prediction, StageTimes};
 use inferd_core::{Digest, ModelId};
@@ -257,7 +257,7 @@ fn bytes_that_are_not_their_format_are_counted() {
     let folder = TempDir::new().unwrap();
     let spool = open(folder.path(), &TEN_SAMPLES);
     let size = ImageSize { width: 2, height: 2 };
-    offer(&spool, Offered { format: Format::Rgb24(size), ..offered(0.5, b"short") });
+    offer(&spool, Offered { format: Format::Raw(PixelFormat::Rgb24, size), ..offered(0.5, b"short") });
     assert_eq!(spool.counts().dropped(DropReason::Invalid), 1);
 }
 

@@ -50,9 +50,7 @@ impl Listener {
             Format::Jpeg
             | Format::Png
             | Format::Bmp
-            | Format::Rgb24(_)
-            | Format::Grey8(_)
-            | Format::I420(_)
+            | Format::Raw(..)
             | Format::Imu { .. }
             | Format::Tensor { .. }
             | Format::Npy

@@ -11,9 +11,12 @@
 use std::io::Cursor;
 
 use image::{ImageFormat, ImageReader, Limits};
-use inferd_core::frame::{Format, ImageSize};
+use inferd_core::frame::{Format, ImageSize, PixelFormat, Plane};
 use inferd_core::outcome::Failure;
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
+use yuv::{
+    YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvPlanarImage, YuvRange, YuvStandardMatrix, uyvy422_to_rgb,
+    yuv_nv12_to_rgb, yuv420_to_rgb, yuv422_to_rgb, yuyv422_to_rgb,
+};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -21,6 +24,10 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::{jpeg, wrong_kind};
 use crate::failure::undecodable;
+
+/// Raw YUV is ITU-R BT.601 with limited range, as cameras give it.
+const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
+const RANGE: YuvRange = YuvRange::Limited;
 
 /// The widest and highest image that is decoded.
 const MAX_SIDE: u32 = 16_384;
@@ -45,15 +52,18 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn decode<'a>(&'a mut self, bytes: &'a [u8], format: Format) -> Result<Picture<'a>, Failure> {
         let size = match format {
-            Format::Rgb24(size) => {
-                exactly(bytes, pixels_in(size)? * 3, format)?;
-                return Ok(Picture { pixels: bytes, size });
+            Format::Raw(pixels, size) => {
+                pixels_in(size)?;
+                exactly(bytes, pixels.frame_bytes(size), format)?;
+                if pixels == PixelFormat::Rgb24 {
+                    return Ok(Picture { pixels: bytes, size });
+                }
+                self.raw(bytes, pixels, size)?;
+                size
             }
             Format::Jpeg => self.jpeg(bytes)?,
             Format::Png => self.file(bytes, format, ImageFormat::Png)?,
             Format::Bmp => self.file(bytes, format, ImageFormat::Bmp)?,
-            Format::Grey8(size) => self.grey(bytes, size)?,
-            Format::I420(size) => self.i420(bytes, size)?,
             Format::Pcm { .. }
             | Format::Imu { .. }
             | Format::Tensor { .. }
@@ -102,36 +112,72 @@ impl Decoder {
         Ok(size)
     }
 
-    fn grey(&mut self, bytes: &[u8], size: ImageSize) -> Result<ImageSize, Failure> {
-        exactly(bytes, pixels_in(size)?, Format::Grey8(size))?;
-        self.pixels.clear();
-        self.pixels.extend(bytes.iter().flat_map(|&luma| [luma; 3]));
-        Ok(size)
-    }
-
-    /// ITU-R BT.601 matrix, limited range.
-    fn i420(&mut self, bytes: &[u8], size: ImageSize) -> Result<ImageSize, Failure> {
-        let luma = pixels_in(size)?;
-        let half = ImageSize { width: size.width.div_ceil(2), height: size.height.div_ceil(2) };
-        let chroma = pixels_in(half)?;
-        exactly(bytes, luma + 2 * chroma, Format::I420(size))?;
-        let (y_plane, rest) = bytes.split_at(luma);
-        let (u_plane, v_plane) = rest.split_at(chroma);
-        let planes = YuvPlanarImage {
-            y_plane,
-            y_stride: size.width,
-            u_plane,
-            u_stride: half.width,
-            v_plane,
-            v_stride: half.width,
-            width: size.width,
-            height: size.height,
+    /// `bytes` has exactly what `pixels` and `size` say.
+    fn raw(&mut self, bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> Result<(), Failure> {
+        let rgb_stride = size.width * 3;
+        self.pixels.resize(rgb_stride as usize * size.height as usize, 0);
+        let rgb = &mut self.pixels[..];
+        let converted = match pixels {
+            PixelFormat::Rgb24 => {
+                rgb.copy_from_slice(bytes);
+                Ok(())
+            }
+            PixelFormat::Bgr24 => {
+                for (into, from) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(bytes.as_chunks::<3>().0) {
+                    *into = [from[2], from[1], from[0]];
+                }
+                Ok(())
+            }
+            PixelFormat::Grey8 => {
+                for (into, &luma) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(bytes) {
+                    *into = [luma; 3];
+                }
+                Ok(())
+            }
+            PixelFormat::I420 => yuv420_to_rgb(&planar(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
+            PixelFormat::I422 => yuv422_to_rgb(&planar(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
+            PixelFormat::Nv12 => {
+                let image = bi_planar(bytes, pixels, size);
+                yuv_nv12_to_rgb(&image, rgb, rgb_stride, RANGE, MATRIX, YuvConversionMode::Balanced)
+            }
+            PixelFormat::Yuyv => yuyv422_to_rgb(&packed(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
+            PixelFormat::Uyvy => uyvy422_to_rgb(&packed(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
         };
-        self.pixels.resize(luma * 3, 0);
-        yuv420_to_rgb(&planes, &mut self.pixels, size.width * 3, YuvRange::Limited, YuvStandardMatrix::Bt601)
-            .map_err(|error| undecodable(format_args!("unreadable I420 image: {error}")))?;
-        Ok(size)
+        converted.map_err(|error| undecodable(format_args!("unreadable {}: {error}", pixels.word())))
     }
+}
+
+fn planar(bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> YuvPlanarImage<'_, u8> {
+    let [luma, u, v] = pixels.planes(size);
+    let (y_plane, rest) = bytes.split_at(luma.row_bytes * luma.rows);
+    let (u_plane, v_plane) = rest.split_at(u.row_bytes * u.rows);
+    YuvPlanarImage {
+        y_plane,
+        y_stride: size.width,
+        u_plane,
+        u_stride: stride(u),
+        v_plane,
+        v_stride: stride(v),
+        width: size.width,
+        height: size.height,
+    }
+}
+
+fn bi_planar(bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> YuvBiPlanarImage<'_, u8> {
+    let [luma, chroma, _] = pixels.planes(size);
+    let (y_plane, uv_plane) = bytes.split_at(luma.row_bytes * luma.rows);
+    let (width, height) = (size.width, size.height);
+    YuvBiPlanarImage { y_plane, y_stride: width, uv_plane, uv_stride: stride(chroma), width, height }
+}
+
+fn packed(bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> YuvPackedImage<'_, u8> {
+    let [plane, ..] = pixels.planes(size);
+    YuvPackedImage { yuy: bytes, yuy_stride: stride(plane), width: size.width, height: size.height }
+}
+
+/// Sides that are decoded have rows of far less than 4 GiB.
+fn stride(plane: Plane) -> u32 {
+    u32::try_from(plane.row_bytes).unwrap_or(u32::MAX)
 }
 
 fn checked_size(width: usize, height: usize) -> Result<ImageSize, Failure> {

@@ -37,9 +37,7 @@ impl Axes {
             Format::Jpeg
             | Format::Png
             | Format::Bmp
-            | Format::Rgb24(_)
-            | Format::Grey8(_)
-            | Format::I420(_)
+            | Format::Raw(..)
             | Format::Pcm { .. }
             | Format::Tensor { .. }
             | Format::Npy

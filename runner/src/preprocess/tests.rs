@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use inferd_core::frame::ImageSize;
+use inferd_core::frame::{ImageSize, PixelFormat};
 use inferd_core::manifest::{
     AudioInput, Color, Features, Filter, ImageInput, ImageLayout, Mel, Normalize, Range, Resize, Spectrum, Taper,
     Window,
@@ -129,14 +129,25 @@ fn pixels_are_ordered_and_scaled_as_the_manifest_says() {
 fn raw_frames_are_decoded_by_their_stated_size() {
     let size = ImageSize { width: 3, height: 3 };
     let mut decoder = Decoder::default();
-    let grey = decoder.decode(&[1, 2, 3, 4, 5, 6, 7, 8, 9], Format::Grey8(size)).unwrap();
+    let grey = decoder.decode(&[1, 2, 3, 4, 5, 6, 7, 8, 9], Format::Raw(PixelFormat::Grey8, size)).unwrap();
     assert_eq!(&grey.pixels[..6], [1, 1, 1, 2, 2, 2]);
     // BT.601 limited: luma 81, chroma 90 and 240 are pure red; odd sides have half a chroma sample more.
-    let red: Vec<u8> = [[81; 9].as_slice(), &[90; 4], &[240; 4]].concat();
-    let picture = decoder.decode(&red, Format::I420(size)).unwrap();
-    assert!(picture.pixels.chunks(3).all(|rgb| rgb[0] >= 253 && rgb[1] <= 2 && rgb[2] <= 2), "{:?}", picture.pixels);
-    for (format, length) in [(Format::Grey8(size), 8), (Format::Rgb24(size), 28), (Format::I420(size), 16)] {
-        assert!(decoder.decode(&vec![0; length], format).is_err(), "{format:?}");
+    let luma = [81; 9];
+    for (pixels, red) in [
+        (PixelFormat::Rgb24, [255, 0, 0].repeat(9)),
+        (PixelFormat::Bgr24, [0, 0, 255].repeat(9)),
+        (PixelFormat::I420, [luma.as_slice(), &[90; 4], &[240; 4]].concat()),
+        (PixelFormat::I422, [luma.as_slice(), &[90; 6], &[240; 6]].concat()),
+        (PixelFormat::Nv12, [luma.as_slice(), &[90, 240].repeat(4)].concat()),
+        (PixelFormat::Yuyv, [81, 90, 81, 240].repeat(6)),
+        (PixelFormat::Uyvy, [90, 81, 240, 81].repeat(6)),
+    ] {
+        let picture = decoder.decode(&red, Format::Raw(pixels, size)).unwrap();
+        let is_red = |rgb: &[u8]| rgb[0] >= 253 && rgb[1] <= 2 && rgb[2] <= 2;
+        assert!(picture.pixels.len() == 27 && picture.pixels.chunks(3).all(is_red), "{pixels:?} {:?}", picture.pixels);
+        for length in [red.len() - 1, red.len() + 1] {
+            assert!(decoder.decode(&vec![0; length], Format::Raw(pixels, size)).is_err(), "{pixels:?}");
+        }
     }
 }
 
@@ -146,8 +157,8 @@ fn images_that_claim_to_be_huge_are_refused_before_memory_is_reserved() {
     let area = ImageSize { width: 16_384, height: 16_384 };
     let mut decoder = Decoder::default();
     for size in [huge, area, ImageSize { width: 0, height: 5 }, ImageSize { width: u32::MAX, height: u32::MAX }] {
-        for format in [Format::Rgb24(size), Format::Grey8(size), Format::I420(size)] {
-            assert!(decoder.decode(&[], format).is_err(), "{format:?}");
+        for pixels in [PixelFormat::Rgb24, PixelFormat::Grey8, PixelFormat::I420, PixelFormat::Yuyv] {
+            assert!(decoder.decode(&[], Format::Raw(pixels, size)).is_err(), "{pixels:?}");
         }
     }
     // A BMP header of 60000 x 60000 pixels without any.

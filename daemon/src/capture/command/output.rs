@@ -57,11 +57,11 @@ impl Output {
         };
         loop {
             let (frames, complaints, stop) = {
-                let mut fds = vec![
-                    PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN),
-                    PollFd::new(self.stopping.as_fd(), PollFlags::POLLIN),
-                ];
-                fds.extend(self.complaints.stderr.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+                let ready = |fd| PollFd::new(fd, PollFlags::POLLIN);
+                let stopping = ready(self.stopping.as_fd());
+                // Twice the same is as good as once.
+                let stderr = self.complaints.stderr.as_ref().map_or(stopping.clone(), |pipe| ready(pipe.as_fd()));
+                let mut fds = [ready(self.stdout.as_fd()), stderr, stopping];
                 match poll(&mut fds, timeout) {
                     Err(nix::errno::Errno::EINTR) => continue,
                     Err(error) => return Err(error.into()),
@@ -71,8 +71,8 @@ impl Output {
                     }
                     Ok(_) => {}
                 }
-                let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(true));
-                (is_ready(0), is_ready(2), is_ready(1))
+                let [stdout, stderr, stop] = fds.map(|fd| fd.any().unwrap_or(true));
+                (stdout, stderr && self.complaints.stderr.is_some(), stop)
             };
             if complaints {
                 self.complaints.drain();

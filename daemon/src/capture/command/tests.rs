@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use inferd_core::frame::{ImageSize, PixelFormat};
 
 use super::*;
-use crate::capture::Figures;
+use crate::capture::live::QUEUE_PICTURES;
+use crate::capture::{Figures, Frame};
 
 /// As small as a JPEG can be for whoever only looks for its end.
 const PICTURE: &[u8] = &[0xFF, 0xD8, 0xFF, 0xDA, 0x00, 0x02, 7, 9, 0xFF, 0xD9];
@@ -14,6 +17,12 @@ const PICTURE: &[u8] = &[0xFF, 0xD8, 0xFF, 0xDA, 0x00, 0x02, 7, 9, 0xFF, 0xD9];
 const PRINT_PICTURE: &str = r"printf '\377\330\377\332\000\002\007\011\377\331'";
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const SIZE: ImageSize = ImageSize { width: 2, height: 2 };
+
+const fn raw(pixels: PixelFormat) -> StreamFormat {
+    StreamFormat::Raw { pixels, size: SIZE }
+}
 
 /// A source whose program is a line of shell.
 fn shell(script: &str, format: StreamFormat) -> config::Command {
@@ -88,28 +97,27 @@ impl Drop for Started {
 
 #[test]
 fn what_a_program_writes_becomes_frames_until_it_ends() {
-    let size = ImageSize { width: 2, height: 2 };
     for (script, format, frames, expected) in [
         (format!("{PRINT_PICTURE}; {PRINT_PICTURE}"), StreamFormat::Mjpeg, vec![PICTURE; 2], Format::Jpeg),
         (
             "printf 'YUV4MPEG2 W2 H2 Cmono\\nFRAME\\nabcdFRAME\\nefgh'".to_owned(),
             StreamFormat::Y4m,
             vec![b"abcd", b"efgh"],
-            Format::Grey8(size),
+            Format::Raw(PixelFormat::Grey8, SIZE),
         ),
         (
             "printf abcdefgh".to_owned(),
-            StreamFormat::Grey8 { width: 2, height: 2 },
+            raw(PixelFormat::Grey8),
             vec![b"abcd", b"efgh"],
-            Format::Grey8(size),
+            Format::Raw(PixelFormat::Grey8, SIZE),
         ),
         (
             "printf abcdefghijkl; sleep 0.05; printf mnopqrstuvwxyz".to_owned(),
-            StreamFormat::Rgb24 { width: 2, height: 2 },
+            raw(PixelFormat::Rgb24),
             vec![b"abcdefghijkl", b"mnopqrstuvwx"],
-            Format::Rgb24(size),
+            Format::Raw(PixelFormat::Rgb24, SIZE),
         ),
-        ("printf abcdef".to_owned(), StreamFormat::I420 { width: 2, height: 2 }, vec![b"abcdef"], Format::I420(size)),
+        ("printf abcdef".to_owned(), raw(PixelFormat::I420), vec![b"abcdef"], Format::Raw(PixelFormat::I420, SIZE)),
         (
             // 50 chunks a second of two channels: 4 bytes each, a shorter one at the end, and half a sample.
             "printf abcdefghijk".to_owned(),
@@ -189,7 +197,7 @@ fn a_program_that_falls_silent_is_ended() {
 #[test]
 fn frames_that_nobody_takes_make_room_for_newer_ones() {
     let script = "i=0; while [ $i -lt 1000 ]; do printf %04d $i; i=$((i+1)); done; printf last; exec sleep 1000";
-    let config = shell(script, StreamFormat::Grey8 { width: 2, height: 2 });
+    let config = shell(script, raw(PixelFormat::Grey8));
     let source = Started::new(&config::Command { at_end: AtEnd::Loop, ..config });
     source.until("all of it", |queue| queue.look().0.accepted == 1001);
     let Figures { overflown, .. } = source.queue.look().0;
@@ -210,7 +218,7 @@ fn a_second_of_sound_that_comes_at_once_is_kept() {
 #[test]
 fn a_program_that_is_to_run_once_waits_for_the_model() {
     let script = "i=0; while [ $i -lt 1000 ]; do printf %04d $i; i=$((i+1)); done";
-    let source = Started::new(&shell(script, StreamFormat::Grey8 { width: 2, height: 2 }));
+    let source = Started::new(&shell(script, raw(PixelFormat::Grey8)));
     source.until("the queue to be full", FrameQueue::is_held_up);
     for number in 0..1000 {
         assert_eq!(source.next().slot.bytes(), format!("{number:04}").as_bytes());

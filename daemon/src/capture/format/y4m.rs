@@ -3,15 +3,14 @@
 use std::io::{self, BufRead, Read as _};
 use std::ops::RangeInclusive;
 
-use inferd_core::frame::{Format, ImageSize};
+use inferd_core::frame::{Format, ImageSize, PixelFormat};
 
 use super::FormatError;
 
 /// The longest header line that is read.
 const MAX_LINE_BYTES: u64 = 1024;
 
-/// The largest side of a picture.
-const MAX_SIDE: u32 = 8192;
+const MAX_SIDE: u32 = ImageSize::MAX_RAW_SIDE;
 
 /// Frames per second that can be played, as in the configuration.
 const FPS: RangeInclusive<f64> = 0.001..=1000.0;
@@ -106,15 +105,13 @@ impl Header {
             return Err(format!("its pictures are {width} x {height}; 1 to {MAX_SIDE} a side are expected"));
         }
         let size = ImageSize { width, height };
-        let luma = width as usize * height as usize;
-        let (format, frame_bytes) = match chroma {
-            "420" | "420jpeg" | "420mpeg2" | "420paldv" => {
-                (Format::I420(size), luma + 2 * (width.div_ceil(2) as usize * height.div_ceil(2) as usize))
-            }
-            "mono" => (Format::Grey8(size), luma),
-            other => return Err(format!("its chroma is {other}; 420 or mono with 8 bits is expected")),
+        let pixels = match chroma {
+            "420" | "420jpeg" | "420mpeg2" | "420paldv" => PixelFormat::I420,
+            "422" => PixelFormat::I422,
+            "mono" => PixelFormat::Grey8,
+            other => return Err(format!("its chroma is {other}; 420, 422 or mono with 8 bits is expected")),
         };
-        Ok(Self { format, frame_bytes, fps })
+        Ok(Self { format: Format::Raw(pixels, size), frame_bytes: pixels.frame_bytes(size), fps })
     }
 }
 
@@ -151,8 +148,13 @@ mod tests {
         assert_eq!(header.frame_bytes, 321 * 241 + 2 * 161 * 121);
         assert!((header.fps.unwrap() - 29.97).abs() < 0.001);
         let grey = Header::parse("YUV4MPEG2 W2 H2 Cmono").unwrap();
-        let expected = Header { format: Format::Grey8(ImageSize { width: 2, height: 2 }), frame_bytes: 4, fps: None };
+        let expected = Header {
+            format: Format::Raw(PixelFormat::Grey8, ImageSize { width: 2, height: 2 }),
+            frame_bytes: 4,
+            fps: None,
+        };
         assert_eq!(grey, expected);
+        assert_eq!(Header::parse("YUV4MPEG2 W3 H2 C422").unwrap().frame_bytes, 6 + 2 * 4);
         assert_eq!(Header::parse("YUV4MPEG2 W2 H2 F0:0 Cmono").unwrap(), expected, "the writer does not know it");
     }
 

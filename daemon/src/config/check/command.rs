@@ -3,11 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Findings;
+use super::{Findings, check_side};
 use crate::config::{Command, StreamFormat};
-
-/// The largest side of a picture.
-const MAX_SIDE: u32 = 8192;
 
 pub(super) fn check(key: &str, command: &Command, found: &mut Findings) {
     if command.program().is_empty() {
@@ -21,11 +18,9 @@ pub(super) fn check(key: &str, command: &Command, found: &mut Findings) {
     }
     match &command.format {
         StreamFormat::Mjpeg | StreamFormat::Y4m => {}
-        StreamFormat::Rgb24 { width, height }
-        | StreamFormat::Grey8 { width, height }
-        | StreamFormat::I420 { width, height } => {
-            found.range(format!("{key}.width"), *width, 1..=MAX_SIDE, " pixels");
-            found.range(format!("{key}.height"), *height, 1..=MAX_SIDE, " pixels");
+        StreamFormat::Raw { size, .. } => {
+            check_side(&format!("{key}.width"), size.width, found);
+            check_side(&format!("{key}.height"), size.height, found);
         }
         StreamFormat::Pcm { rate_hz, channels } => {
             if !(1000..=192_000).contains(rate_hz) {

@@ -325,10 +325,7 @@ impl<P: Process> Supervised<P> {
     }
 
     pub(super) fn snapshot(&self, now: Tick) -> Pipeline {
-        let source = match &self.config.source {
-            config::Source::Recording(recording) => format!("recording {}", recording.path.display()),
-            config::Source::Command(command) => command.line(),
-        };
+        let source = self.config.source.line();
         let (state, reason, counts, serving, source) = match &self.phase {
             Phase::Idle { state, reason, counts, .. } => (*state, reason.clone(), *counts, Serving::default(), source),
             Phase::Launching { .. } if self.is_giving_up() => {

@@ -1,0 +1,281 @@
+//! The life of a live source: opened, read, and opened again whenever it went away, until the pipeline stops.
+//!
+//! Invariants:
+//! - What is not there now is waited for: with pauses that grow, and at once when something appears where it would. The
+//!   pipeline says meanwhile what it waits for, and its runner stays.
+//! - Windows do not span what was missed.
+//! - The thread ends soon after [`FrameQueue::stop`]: whatever it waits for, it waits for the bell, too.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use inferd_core::Name;
+use inferd_core::frame::Format;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::Frame;
+use super::error::SourceError;
+use super::queue::{End, FrameQueue, Overflow, Stopped};
+use super::slots::Slots;
+use crate::host::backoff::Backoff;
+use crate::host::clock::{Clock, Tick};
+use crate::host::error::with_causes;
+use crate::host::frames::Slot;
+use crate::host::wake::Bell;
+
+/// Pictures that wait between a live source and the pipeline: an old one is worth nothing.
+pub(super) const QUEUE_PICTURES: usize = 4;
+
+/// Chunks of sound, or batches of rows, that wait: some sources give what they have gathered for half a second at once, and
+/// a stream with a gap gives no window for the length of one.
+pub(super) const QUEUE_CHUNKS: usize = 64;
+
+/// Frames that are in use beside those that wait: those that a runner works on, those between the two, one being filled.
+pub(super) const SLOTS_BESIDE: usize = 8;
+
+/// Why a source gives no more frames.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The pipeline wants no more.
+    Stopped,
+    /// It may come back; the sentence says what happened.
+    Passing(String),
+    /// It has come to its end.
+    Over(End),
+}
+
+impl Trouble {
+    /// What a device did.
+    pub(super) fn passing(what: impl std::fmt::Display) -> Self {
+        Self::Passing(what.to_string())
+    }
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Stopped => Self::Stopped,
+            SourceError::Memory(_) => Self::Over(End::Broken(with_causes(&error))),
+            _ => Self::Passing(with_causes(&error)),
+        }
+    }
+}
+
+impl From<Stopped> for Trouble {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// A kind of live source.
+pub(super) trait Live: Send + 'static {
+    /// What it is while frames come.
+    type Stream;
+
+    /// What is done where it is not there, for people: `it is started again`.
+    const AGAIN: &'static str;
+
+    /// The folders that it appears in when it is plugged in.
+    const APPEARS_IN: &'static [&'static str] = &[];
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`Trouble`] where it is not there, or not what it should be.
+    fn open(&mut self, feed: &mut Feed) -> Result<Self::Stream, Trouble>;
+
+    /// Hands on its frames for as long as they come.
+    fn follow(&mut self, stream: Self::Stream, feed: &mut Feed) -> Trouble;
+}
+
+/// Starts a live source's thread. It holds `capacity` frames for the pipeline, by the overflow rule.
+///
+/// # Errors
+/// Where the system gives no thread, or no descriptor.
+pub(super) fn start(
+    live: impl Live,
+    capacity: usize,
+    overflow: Overflow,
+    (pipeline, clock, bell): (&Name, Clock, Bell),
+) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+    let stopping = Bell::new()?;
+    let queue = FrameQueue::of_device(capacity, overflow, bell, stopping.clone());
+    let count = u32::try_from(capacity + SLOTS_BESIDE).unwrap_or(u32::MAX);
+    let feed = Feed {
+        pipeline: pipeline.clone(),
+        slots: Slots::new(count, queue.clone()),
+        queue: queue.clone(),
+        stopping,
+        clock,
+        after_gap: false,
+        frames: 0,
+    };
+    let thread = Builder::new().name(format!("cap-{pipeline}")).spawn(move || run(live, feed))?;
+    Ok((queue, thread))
+}
+
+fn run<L: Live>(mut live: L, mut feed: Feed) {
+    let guard = feed.queue.guard();
+    if let Err(Trouble::Over(end)) = keep_open(&mut live, &mut feed) {
+        feed.queue.end(end);
+    }
+    drop(guard);
+}
+
+fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Infallible, Trouble> {
+    let mut backoff = Backoff::default();
+    let mut has_served = false;
+    let mut told = String::new();
+    loop {
+        // Made before it is tried to open it: what appears meanwhile is not missed.
+        let arrivals = Arrivals::watch(L::APPEARS_IN);
+        let (trouble, pause) = match live.open(feed) {
+            Ok(stream) => {
+                if std::mem::replace(&mut has_served, true) {
+                    feed.queue.count_restart();
+                }
+                feed.frames = 0;
+                let begun = feed.clock.now();
+                let trouble = live.follow(stream, feed);
+                feed.after_gap = true;
+                if feed.frames > 0 {
+                    told.clear();
+                }
+                (trouble, backoff.after_service(feed.clock.now().since(begun), feed.frames))
+            }
+            Err(trouble) => (trouble, backoff.after_failed_start()),
+        };
+        let Trouble::Passing(reason) = trouble else { return Err(trouble) };
+        feed.announce::<L>(&reason, pause, &mut told);
+        feed.wait_for(arrivals.as_ref(), pause)?;
+    }
+}
+
+/// What a source's thread gives frames to.
+pub(super) struct Feed {
+    pipeline: Name,
+    queue: FrameQueue,
+    slots: Slots,
+    stopping: Bell,
+    clock: Clock,
+    /// The next frame does not go on where the one before it ended.
+    after_gap: bool,
+    /// Frames since it was opened.
+    frames: u32,
+}
+
+impl Feed {
+    pub(super) const fn pipeline(&self) -> &Name {
+        &self.pipeline
+    }
+
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Rung when the pipeline stops.
+    pub(super) const fn stopping(&self) -> &Bell {
+        &self.stopping
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.queue.is_stopped()
+    }
+
+    /// Where frames are put.
+    pub(super) const fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+
+    /// Hands a frame on that was `captured` then.
+    pub(super) fn hand_on(&mut self, slot: Slot, format: Format, captured: Tick) -> Result<(), Trouble> {
+        if self.frames == 0 {
+            self.queue.hold_up(None);
+        }
+        self.frames = self.frames.saturating_add(1);
+        let captured_unix_ns = self.clock.unix_ns_at(captured);
+        let after_gap = std::mem::take(&mut self.after_gap);
+        Ok(self.queue.push(Frame { captured, captured_unix_ns, after_gap, format, slot })?)
+    }
+
+    /// So many frames or rows could not be told from the stream.
+    pub(super) fn unreadable(&mut self, count: u64) {
+        if count > 0 {
+            self.queue.count_unreadable(count);
+            self.after_gap = true;
+        }
+    }
+
+    /// The device has lost so many frames: its own buffers were full, or its bus was.
+    pub(super) fn lost(&mut self, count: u64) {
+        if count > 0 {
+            self.queue.count_lost(count);
+            self.after_gap = true;
+        }
+    }
+
+    /// Waits until a descriptor is ready, at most for `patience` (zero is for ever). `false` where it is not by then.
+    ///
+    /// # Errors
+    /// [`Trouble::Stopped`]; [`Trouble::Passing`] where it cannot be waited for.
+    pub(super) fn wait(&self, fd: BorrowedFd<'_>, ready: PollFlags, patience: Duration) -> Result<bool, Trouble> {
+        let timeout = match patience {
+            Duration::ZERO => PollTimeout::NONE,
+            patience => PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX),
+        };
+        loop {
+            let mut fds = [PollFd::new(fd, ready), PollFd::new(self.stopping.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout) {
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(Trouble::passing(format_args!("cannot be waited for: {error}"))),
+                Ok(0) => return Ok(false),
+                Ok(_) if fds[1].any().unwrap_or(true) => return Err(Trouble::Stopped),
+                Ok(_) => return Ok(true),
+            }
+        }
+    }
+
+    /// What comes back at once is nothing to wait for; what is still missing is no news.
+    fn announce<L: Live>(&self, reason: &str, pause: Duration, told: &mut String) {
+        if reason != told {
+            tracing::warn!(pipeline = %self.pipeline, reason, pause_s = pause.as_secs_f64(), "the source is gone; {}", L::AGAIN);
+            reason.clone_into(told);
+        }
+        if !pause.is_zero() {
+            self.queue.hold_up(Some(format!("{reason}; {} within {} s", L::AGAIN, pause.as_secs().max(1))));
+        }
+    }
+
+    /// Waits for the end of a pause, or until something has appeared.
+    fn wait_for(&self, arrivals: Option<&Arrivals>, pause: Duration) -> Result<(), Trouble> {
+        let again = self.clock.now().plus(pause);
+        let Some(arrivals) = arrivals else { return Ok(self.queue.sleep_until(again, &self.clock)?) };
+        loop {
+            let left = self.clock.nap(again);
+            if left.is_zero() {
+                return if self.queue.is_stopped() { Err(Trouble::Stopped) } else { Ok(()) };
+            }
+            // Rounded up: less than a millisecond would be polled for in circles.
+            if self.wait(arrivals.0.as_fd(), PollFlags::POLLIN, left + Duration::from_millis(1))? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tells when something appears in folders, or may be opened now.
+struct Arrivals(Inotify);
+
+impl Arrivals {
+    /// `None` where there is nothing to watch: then there are the pauses.
+    fn watch(folders: &[&str]) -> Option<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+        // Permissions are given after a device has appeared.
+        let what = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ATTRIB;
+        let watched = folders.iter().filter(|folder| inotify.add_watch(**folder, what).is_ok()).count();
+        (watched > 0).then_some(Self(inotify))
+    }
+}
