@@ -238,6 +238,14 @@ impl Feed {
         }
     }
 
+    /// Sleeps until a tick.
+    ///
+    /// # Errors
+    /// [`Trouble::Stopped`]
+    pub(super) fn sleep_until(&self, due: Tick) -> Result<(), Trouble> {
+        Ok(self.queue.sleep_until(due, &self.clock)?)
+    }
+
     /// What comes back at once is nothing to wait for; what is still missing is no news.
     fn announce<L: Live>(&self, reason: &str, pause: Duration, told: &mut String) {
         if reason != told {

@@ -142,6 +142,11 @@ impl Slot {
         self.len = len.min(self.pool.slot_bytes);
     }
 
+    /// Its number in the pool, from 0.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Names the pool in messages.
     pub fn pool_id(&self) -> u32 {
         self.pool.id

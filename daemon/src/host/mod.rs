@@ -7,5 +7,7 @@ pub mod durable;
 pub mod error;
 pub mod frames;
 pub mod log;
+pub mod permission;
 pub mod service;
+pub mod v4l2;
 pub mod wake;

@@ -1,0 +1,67 @@
+//! Leaving out what comes faster than it is wanted.
+
+use std::time::Duration;
+
+use crate::host::clock::Tick;
+
+/// Lets at most so many pictures a second through, evenly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    apart: Duration,
+    due: Option<Tick>,
+}
+
+impl Pace {
+    /// `None` lets everything through.
+    pub(super) fn new(fps: Option<f64>) -> Self {
+        Self { apart: fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64(1.0 / fps)), due: None }
+    }
+
+    /// Whether a picture of this time is wanted. One is due every so often; one that is hardly too early is taken, or a camera
+    /// that has just the wanted rate would lose half of its pictures to the jitter of its clock.
+    pub(super) fn lets_through(&mut self, captured: Tick) -> bool {
+        if self.apart.is_zero() {
+            return true;
+        }
+        let due = self.due.unwrap_or(captured);
+        if captured.plus(self.apart / 4) < due {
+            return false;
+        }
+        // After a pause it begins anew rather than catch up.
+        let next = due.plus(self.apart);
+        self.due = Some(if next < captured { captured.plus(self.apart) } else { next });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn let_through(fps: f64, times_ms: impl Iterator<Item = u64>) -> Vec<u64> {
+        let mut pace = Pace::new(Some(fps));
+        times_ms.filter(|ms| pace.lets_through(Tick::from_ns(ms * 1_000_000))).collect()
+    }
+
+    #[test]
+    fn the_rate_is_kept_evenly() {
+        let of_thirty = let_through(10.0, (0..30).map(|number| number * 1000 / 30));
+        assert_eq!(of_thirty.len(), 10, "{of_thirty:?}");
+        assert!(of_thirty.windows(2).all(|pair| (66..=134).contains(&(pair[1] - pair[0]))), "{of_thirty:?}");
+        // A camera of 10 whose clock jitters loses nothing.
+        let jittered =
+            let_through(10.0, (0..50).map(|number| 1000 + number * 100 + [0, 13, 5, 20, 2][number as usize % 5]));
+        assert_eq!(jittered.len(), 50);
+    }
+
+    #[test]
+    fn a_pause_is_not_caught_up_with() {
+        assert_eq!(let_through(10.0, [0, 5000, 5010, 5020, 5100, 5130].into_iter()), [0, 5000, 5100]);
+    }
+
+    #[test]
+    fn without_a_rate_everything_passes() {
+        let mut pace = Pace::new(None);
+        assert!((0..10).all(|ns| pace.lets_through(Tick::from_ns(ns))));
+    }
+}

@@ -1,0 +1,115 @@
+//! A camera that vivid makes: seen by inferd and by a program, pulled out, and put back.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use inferd_tests::outcomes::Collector;
+use inferd_tests::variant::write;
+use inferd_tests::{Rig, onnx};
+
+use super::{command, has_devices, model_folder, pipeline_config, run, wait_for_state, wait_for_values};
+
+/// What vivid shows, by the control `test_pattern`, as red, green and blue.
+const PATTERNS: [(u32, [f64; 3]); 4] =
+    [(6, [1.0, 1.0, 1.0]), (7, [1.0, 0.0, 0.0]), (9, [0.0, 0.0, 1.0]), (5, [0.0, 0.0, 0.0])];
+
+/// Pulls the camera out of its driver (`unbind`), or puts it back (`bind`).
+fn plug(action: &str) {
+    write(Path::new(&format!("/sys/bus/platform/drivers/vivid/{action}")), b"vivid.0").unwrap();
+}
+
+/// A pipeline that tells how much red, green and blue there is.
+fn colour_rig(source: &str) -> Rig {
+    let rig = Rig::start(&pipeline_config("colour", source)).unwrap();
+    let input = "input = { kind = \"image\", shape = [1, 64, 64, 3], layout = \"NHWC\" }";
+    rig.install(&model_folder(&rig, "colour", &onnx::colour(), input, 3)).unwrap();
+    rig
+}
+
+fn check_patterns(rig: &Rig, collector: &Collector) {
+    for (pattern, expected) in PATTERNS {
+        show(pattern);
+        let near = |values: &[f64]| values.iter().zip(expected).all(|(value, wanted)| (value - wanted).abs() < 0.2);
+        wait_for_values(rig, collector, "colour", &format!("pattern {pattern}"), near);
+    }
+}
+
+fn is_green(values: &[f64]) -> bool {
+    values[1] > 0.8 && values[0] < 0.2 && values[2] < 0.2
+}
+
+#[test]
+fn a_camera_is_seen_pulled_out_and_seen_again() {
+    if !has_devices("a_camera_is_seen_pulled_out_and_seen_again") {
+        return;
+    }
+    for format in ["yuyv", "rgb24", "nv12", "bgr24", "i420"] {
+        let source = format!("kind = \"camera\"\ndevice = \"vivid\"\nfps = 10\nformat = \"{format}\"");
+        let rig = colour_rig(&source);
+        wait_for_state(&rig, "colour", "running");
+        let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+        show(7);
+        let red = |values: &[f64]| values[0] > 0.8 && values[1] < 0.2 && values[2] < 0.2;
+        wait_for_values(&rig, &collector, "colour", &format!("red in {format}"), red);
+    }
+    let rig = colour_rig("kind = \"camera\"\nfps = 10\ncontrols = { brightness = 128, contrast = 128 }");
+    wait_for_state(&rig, "colour", "running");
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    check_patterns(&rig, &collector);
+    let runner = rig.runner_pid("colour").unwrap();
+    plug("unbind");
+    let reason = wait_for_state(&rig, "colour", "waiting");
+    println!("pulled out: {reason}");
+    assert!(reason.contains("pulled out") || reason.contains("no camera is attached"), "{reason}");
+    // Longer than the first pauses: it is its coming that is noticed.
+    std::thread::sleep(Duration::from_secs(8));
+    let begun = Instant::now();
+    plug("bind");
+    wait_for_state(&rig, "colour", "running");
+    println!("back after {:.1} s", begun.elapsed().as_secs_f64());
+    show(8);
+    wait_for_values(&rig, &collector, "colour", "green", is_green);
+    assert_eq!(rig.runner_pid("colour").unwrap(), runner, "the model stays loaded");
+    println!("{}", rig.log().lines().filter(|line| line.contains("the camera gives")).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_camera_is_seen_by_a_program() {
+    if !has_devices("a_camera_is_seen_by_a_program") {
+        return;
+    }
+    let camera = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "v4l2",
+        "-framerate",
+        "10",
+        "-video_size",
+        "320x180",
+        "-i",
+        "/dev/video0",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ];
+    let format = "\"rgb24\"\nwidth = 320\nheight = 180";
+    let rig = colour_rig(&command(&camera, format));
+    wait_for_state(&rig, "colour", "running");
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    check_patterns(&rig, &collector);
+    plug("unbind");
+    let reason = wait_for_state(&rig, "colour", "waiting");
+    assert!(reason.starts_with("ffmpeg ended ("), "{reason}");
+    plug("bind");
+    wait_for_state(&rig, "colour", "running");
+    show(8);
+    wait_for_values(&rig, &collector, "colour", "green", is_green);
+}
+
+fn show(pattern: u32) {
+    run("v4l2-ctl", &["-d", "/dev/video0", "-c", &format!("test_pattern={pattern},osd_text_mode=2")]);
+}

@@ -1,0 +1,93 @@
+//! Cameras, microphones and sensors as a kernel has them, by inferd itself and by the programs of `docs/sources.md`. `tests/vm`
+//! boots a machine with drivers that make such devices and runs this in there; elsewhere nothing is touched.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it measured"
+)]
+
+mod camera;
+mod microphone;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use inferd_tests::outcomes::{self, Collector};
+use inferd_tests::variant::write;
+use inferd_tests::{Rig, skip};
+
+/// Emulated processors take their time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whether this machine was made for these tests.
+fn has_devices(test: &str) -> bool {
+    let there = std::env::var_os("INFERD_TEST_DEVICES").is_some();
+    if !there {
+        skip::say(test, "it needs a machine with test devices; `make test-vm` makes one");
+    }
+    there
+}
+
+/// A folder of a model that answers with one number a label.
+fn model_folder(rig: &Rig, name: &str, artifact: &[u8], input: &str, labels: usize) -> PathBuf {
+    let folder = rig.folder().join(name);
+    fs::create_dir(&folder).unwrap();
+    write(&folder.join("model.onnx"), artifact).unwrap();
+    let labels: Vec<String> = (0..labels).map(|label| format!("\"{label}\"")).collect();
+    let manifest = format!(
+        "format = 1\nname = \"{name}\"\nversion = \"1.0.0\"\nlicence = \"MIT\"\n\
+         artifact = {{ file = \"model.onnx\" }}\noutput = {{ task = \"regression\", labels = [{}] }}\n{input}\n",
+        labels.join(", ")
+    );
+    write(&folder.join("model.toml"), manifest.as_bytes()).unwrap();
+    folder
+}
+
+/// A pipeline whose model has its name.
+fn pipeline_config(name: &str, source: &str) -> String {
+    format!("[pipelines.{name}]\nmodel = \"{name}\"\n[pipelines.{name}.source]\n{source}\n")
+}
+
+/// A source that is a program.
+fn command(command: &[&str], format: &str) -> String {
+    let words: Vec<String> = command.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("kind = \"command\"\ncommand = [{}]\nformat = {format}", words.join(", "))
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}: {status}");
+}
+
+/// The values of a pipeline's outcomes that are still to come, until they satisfy.
+fn wait_for_values(rig: &Rig, collector: &Collector, name: &str, what: &str, holds: impl Fn(&[f64]) -> bool) {
+    let begun = Instant::now();
+    let mut last = Vec::new();
+    while begun.elapsed() < PATIENCE {
+        for line in outcomes::of(&collector.take(), name) {
+            let values = line.outcome["prediction"]["values"].as_array().into_iter().flatten();
+            last = values.filter_map(|value| value["value"].as_f64()).collect();
+            if !last.is_empty() && holds(&last) {
+                println!("{name}: {what} after {:.1} s: {last:.2?}", begun.elapsed().as_secs_f64());
+                return;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{name}: no outcome is {what}; the last was {last:?}\n{:#}\n{}", rig.pipeline(name).unwrap(), rig.log());
+}
+
+fn wait_for_state(rig: &Rig, name: &str, state: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let pipeline = rig.pipeline(name).unwrap();
+        if pipeline["state"] == state {
+            return pipeline["reason"].as_str().unwrap_or_default().to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{name} is not {state}: {pipeline:#}\n{}", rig.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
