@@ -15,6 +15,7 @@ pub mod rig;
 pub mod service_manager;
 pub mod skip;
 pub mod statistics;
+pub mod uhid;
 pub mod variant;
 
 pub use rig::Rig;

@@ -37,6 +37,13 @@ pub fn loudness(samples: u64) -> Vec<u8> {
     model(&[bytes(1, &absolute), bytes(1, &mean("absolute", "probs", &[2])), bytes(11, &input)], &[1, 8])
 }
 
+/// `probs = mean of the absolute of input [1, rows, 3] over the rows`: how strong each axis of a motion is, [1, 3].
+pub fn strength(rows: u64) -> Vec<u8> {
+    let absolute = [text(1, "input"), text(2, "absolute"), text(3, "absolute"), text(4, "Abs")].concat();
+    let input = value("input", &[1, rows, 3]);
+    model(&[bytes(1, &absolute), bytes(1, &mean("absolute", "probs", &[1])), bytes(11, &input)], &[1, 3])
+}
+
 /// `output = mean of input over these axes`, which are gone afterwards.
 fn mean(input: &str, output: &str, axes: &[u64]) -> Vec<u8> {
     // AttributeProto: name 1, i 3, ints 8, type 20 (2 is INT, 7 is INTS).

@@ -27,6 +27,7 @@ use crate::host::clock::Clock;
 use crate::host::v4l2::{Control, Device, Filled};
 use crate::host::wake::Bell;
 use find::Found;
+pub(super) use find::attached;
 use negotiate::{Choice, Wanted};
 use pace::Pace;
 use stream::{NoPicture, NotStarted, Picture, Stream};

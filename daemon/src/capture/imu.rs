@@ -59,3 +59,7 @@ impl Live for Imu {
         Trouble::Stopped
     }
 }
+
+pub(super) fn attached() -> Vec<super::Attached> {
+    Vec::new()
+}

@@ -59,3 +59,7 @@ impl Live for Microphone {
         Trouble::Stopped
     }
 }
+
+pub(super) fn attached() -> Vec<super::Attached> {
+    Vec::new()
+}

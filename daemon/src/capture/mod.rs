@@ -4,6 +4,7 @@
 //! The daemon cuts streams into frames and windows but never looks into a picture or a tensor: file headers are read,
 //! contents are passed on.
 
+mod attached;
 mod camera;
 mod command;
 mod error;
@@ -27,6 +28,7 @@ use crate::config;
 use crate::host::clock::{Clock, Tick};
 use crate::host::frames::Slot;
 use crate::host::wake::Bell;
+pub use attached::{Attached, attached};
 pub use error::SourceError;
 pub use queue::{End, Figures, FrameQueue, Overflow};
 pub use window::{Mismatch, RECALLABLE, Window, Windower};

@@ -14,8 +14,10 @@ mod swap;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use crate::capture;
+pub use crate::capture::Attached;
 pub use command::{Command, ControlError, Reply};
 pub use launch::Deps;
 pub use owner::{Links, Owner, ReadConfig};
@@ -30,13 +32,15 @@ pub const QUEUE_CAPACITY: usize = 64;
 pub struct Handle {
     commands: mpsc::Sender<(Command, oneshot::Sender<Reply>)>,
     state: watch::Receiver<Arc<State>>,
+    /// Held while devices are looked at.
+    looking: Arc<Mutex<()>>,
 }
 
 impl Handle {
     /// The handle and the owner's ends of it.
     pub fn new(state: watch::Receiver<Arc<State>>) -> (Self, mpsc::Receiver<(Command, oneshot::Sender<Reply>)>) {
         let (commands, owner) = mpsc::channel(QUEUE_CAPACITY);
-        (Self { commands, state }, owner)
+        (Self { commands, state, looking: Arc::default() }, owner)
     }
 
     /// Hands a command to the owner and waits for the answer.
@@ -50,6 +54,21 @@ impl Handle {
             mpsc::error::TrySendError::Closed(_) => ControlError::Stopping,
         })?;
         answer.await.unwrap_or(Err(ControlError::Stopping))
+    }
+
+    /// The devices that are attached. Looks at them for one caller at a time.
+    ///
+    /// # Errors
+    /// [`ControlError::Busy`] where another one has it done.
+    pub async fn attached(&self) -> Result<Vec<Attached>, ControlError> {
+        let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else {
+            return Err(ControlError::Busy("devices are being looked at for another caller; try again".into()));
+        };
+        let look = move || {
+            let _looking = looking;
+            capture::attached()
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|error| ControlError::Internal(error.to_string()))
     }
 
     /// The newest state; `changed()` on it waits for the next.

@@ -8,6 +8,7 @@
 )]
 
 mod camera;
+mod imu;
 mod microphone;
 
 use std::fs;

@@ -61,6 +61,8 @@ pub(crate) enum DaemonCommand {
     Rollback(Rollback),
     /// Delete a version that is neither active nor previous
     Remove(OneVersion),
+    /// List the cameras, microphones and sensors that are attached, and how a pipeline uses them
+    Sources,
     /// List pipelines
     Pipelines,
     /// Start a pipeline

@@ -19,6 +19,7 @@ mod output;
 mod pipelines;
 mod samples;
 mod service;
+mod sources;
 mod status;
 mod view;
 mod watch;
@@ -69,6 +70,7 @@ async fn ask_daemon(command: DaemonCommand, client: &Client, output: &Output) ->
         DaemonCommand::Activate(what) => models::activate(client, output, what).await,
         DaemonCommand::Rollback(what) => models::rollback(client, output, what).await,
         DaemonCommand::Remove(what) => models::remove(client, output, &what).await,
+        DaemonCommand::Sources => sources::list(client, output).await,
         DaemonCommand::Pipelines => pipelines::list(client, output).await,
         DaemonCommand::Start(what) => pipelines::start(client, output, &what.name).await,
         DaemonCommand::Stop(what) => pipelines::stop(client, output, &what.name).await,

@@ -254,10 +254,10 @@ impl Sample {
 }
 
 /// Values that are taken out by name.
-struct Taken(Values);
+pub(crate) struct Taken(pub(crate) Values);
 
 impl Taken {
-    fn take<T: TryFrom<OwnedVariant>>(&mut self, name: &str) -> Result<T, Failure> {
+    pub(crate) fn take<T: TryFrom<OwnedVariant>>(&mut self, name: &str) -> Result<T, Failure> {
         let value = self.0.remove(name).and_then(|value| value.try_into().ok());
         value.ok_or_else(|| {
             Failure::failed(format!("inferd's answer lacks `{name}`"))

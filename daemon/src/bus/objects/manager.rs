@@ -9,9 +9,10 @@ use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 use crate::bus::access::Access;
 use crate::bus::authority::Action;
 use crate::bus::error::Refused;
+use crate::bus::objects::Dictionary;
 use crate::bus::options::{self, Options};
 use crate::bus::text::text;
-use crate::control::Command;
+use crate::control::{Attached, Command};
 
 pub(in crate::bus) struct ManagerObject(pub(in crate::bus) Access);
 
@@ -49,6 +50,14 @@ impl ManagerObject {
         self.0.run(Command::Reload).await
     }
 
+    /// Cameras, microphones and sensors of motion that are attached, each with `kind` (s: camera, microphone or imu), `device`
+    /// (s), `name` (s), `place` (s: where it is plugged in), `formats` (as), `problem` (s: why inferd cannot use it, empty where
+    /// it can) and `source` (s: the `source = …` of a pipeline that uses it, in TOML). Opens each for a moment.
+    #[zbus(out_args("sources"))]
+    async fn list_sources(&self) -> Result<Vec<Dictionary>, Refused> {
+        Ok(self.0.handle.attached().await?.iter().map(source_entry).collect())
+    }
+
     /// The release of the service.
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
@@ -78,6 +87,18 @@ impl ManagerObject {
     fn pending_sections(&self) -> Vec<String> {
         self.0.state().pending_sections.iter().copied().map(text).collect()
     }
+}
+
+fn source_entry(source: &Attached) -> Dictionary {
+    Dictionary::from([
+        ("kind", source.kind.into()),
+        ("device", text(&source.device).into()),
+        ("name", text(&source.name).into()),
+        ("place", text(&source.place).into()),
+        ("formats", source.formats.iter().map(text).collect::<Vec<String>>().into()),
+        ("problem", text(&source.problem).into()),
+        ("source", text(&source.source).into()),
+    ])
 }
 
 /// Anything else (a pipe, a device) could keep its reader waiting for ever.

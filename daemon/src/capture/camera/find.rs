@@ -4,9 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use inferd_core::frame::ImageSize;
+
 use super::negotiate::{self, Offer, Wanted};
+use super::stream::tidy;
+use crate::capture::attached::{Attached, quoted};
 use crate::host::permission::may_not_open;
-use crate::host::v4l2::Device;
+use crate::host::v4l2::{Device, FourCc, Sizes};
 
 /// A camera that is attached.
 pub(super) struct Found {
@@ -112,4 +116,89 @@ pub(super) fn offers(device: &Device, wanted: &Wanted) -> io::Result<Vec<Offer>>
         }
     }
     Ok(offers)
+}
+
+/// Every camera that is attached, for people.
+pub(in crate::capture) fn attached() -> Vec<Attached> {
+    nodes().into_iter().filter_map(|path| describe(&path)).collect()
+}
+
+/// `None` for a node that no pictures come from.
+fn describe(path: &Path) -> Option<Attached> {
+    let unusable = |name: String, problem: String| Attached {
+        kind: "camera",
+        device: path.display().to_string(),
+        name,
+        place: String::new(),
+        formats: Vec::new(),
+        problem,
+        source: String::new(),
+    };
+    let device = match Device::open(path) {
+        Ok(device) => device?,
+        Err(error) => return Some(unusable(name_of(path), refused(path, &error))),
+    };
+    let formats = match device.formats() {
+        Ok(formats) => formats,
+        Err(error) => return Some(unusable(device.card().to_owned(), error.to_string())),
+    };
+    let is_usable = formats.iter().any(|format| negotiate::known(*format).is_some());
+    let device_key = stable_name(path).unwrap_or_else(|| path.to_owned());
+    Some(Attached {
+        kind: "camera",
+        device: path.display().to_string(),
+        name: device.card().to_owned(),
+        place: device.bus().to_owned(),
+        formats: formats.into_iter().map(|format| summary(&device, format)).collect(),
+        problem: if is_usable { String::new() } else { NOT_DECODED.to_owned() },
+        source: if is_usable {
+            format!("{{ kind = \"camera\", device = {} }}", quoted(&device_key.display().to_string()))
+        } else {
+            String::new()
+        },
+    })
+}
+
+const NOT_DECODED: &str =
+    "inferd decodes none of its formats; a program does: kind = \"command\" with rpicam-vid, gst-launch-1.0 or ffmpeg";
+
+/// What the kernel calls it, for a node that may not be opened.
+fn name_of(node: &Path) -> String {
+    let name = node
+        .file_name()
+        .and_then(|name| fs::read_to_string(Path::new("/sys/class/video4linux").join(name).join("name")).ok());
+    name.unwrap_or_default().trim().to_owned()
+}
+
+/// The link to a node that stays the same however many cameras there are.
+fn stable_name(node: &Path) -> Option<PathBuf> {
+    let links = fs::read_dir("/dev/v4l/by-id").ok()?.flatten().map(|entry| entry.path());
+    links.into_iter().find(|link| fs::canonicalize(link).is_ok_and(|target| target == node))
+}
+
+/// `YUYV 160x120 to 1280x960, 9 sizes, 5 to 30 fps`
+fn summary(device: &Device, format: FourCc) -> String {
+    let sizes = device.sizes(format).unwrap_or_default();
+    let known = if negotiate::known(format).is_some() { "" } else { " (not decoded)" };
+    let ends = sizes.iter().flat_map(|size| match *size {
+        Sizes::Discrete(size) => [size, size],
+        Sizes::Stepwise { least, most, .. } => [least, most],
+    });
+    let pixels = |size: &ImageSize| u64::from(size.width) * u64::from(size.height);
+    let (Some(least), Some(most)) = (ends.clone().min_by_key(pixels), ends.max_by_key(pixels)) else {
+        return format!("{format}{known}");
+    };
+    let title = |size: ImageSize| format!("{}x{}", size.width, size.height);
+    let range = if least == most { title(least) } else { format!("{} to {}", title(least), title(most)) };
+    let rates: Vec<f64> = sizes
+        .iter()
+        .filter_map(|size| match *size {
+            Sizes::Discrete(size) => device.rates(format, size).ok(),
+            Sizes::Stepwise { .. } => None,
+        })
+        .flatten()
+        .collect();
+    let fastest =
+        rates.into_iter().reduce(f64::max).map(|fps| format!(", up to {} fps", tidy(fps))).unwrap_or_default();
+    format!("{format} {range}{fastest}{known}")
 }

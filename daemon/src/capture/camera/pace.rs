@@ -49,8 +49,8 @@ mod tests {
         assert_eq!(of_thirty.len(), 10, "{of_thirty:?}");
         assert!(of_thirty.windows(2).all(|pair| (66..=134).contains(&(pair[1] - pair[0]))), "{of_thirty:?}");
         // A camera of 10 whose clock jitters loses nothing.
-        let jittered =
-            let_through(10.0, (0..50).map(|number| 1000 + number * 100 + [0, 13, 5, 20, 2][number as usize % 5]));
+        let late = [0, 13, 5, 20, 2].into_iter().cycle();
+        let jittered = let_through(10.0, (10..60).zip(late).map(|(number, late)| number * 100 + late));
         assert_eq!(jittered.len(), 50);
     }
 
