@@ -14,6 +14,7 @@ pub mod model;
 pub mod name;
 pub mod outcome;
 pub mod prediction;
+pub mod recorded;
 pub mod shape;
 pub mod text;
 pub mod wire;

@@ -114,8 +114,8 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     let windows = Windower::new(info.clone(), &version.manifest)?;
     let bell = Bell::new()?;
     let status = Arc::new(Status::new(Arc::clone(&parts.changed)));
-    let (handle, inbox) = control::pair(info, Arc::clone(&status), bell.clone());
     let (frames, source) = parts.source.start(&parts.name, parts.clock.clone(), bell.clone())?;
+    let (handle, inbox) = control::pair(info, frames.clone(), Arc::clone(&status), bell.clone());
     // From here on the source's thread ends, whatever happens.
     let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
     let pipeline = Pipeline {

@@ -13,6 +13,7 @@ mod imu;
 mod live;
 mod microphone;
 mod queue;
+mod record;
 mod recording;
 mod slots;
 mod window;
@@ -30,7 +31,7 @@ use crate::host::frames::Slot;
 use crate::host::wake::Bell;
 pub use attached::{Attached, attached};
 pub use error::SourceError;
-pub use queue::{End, Figures, FrameQueue, Overflow};
+pub use queue::{End, Figures, FrameQueue, NotRecorded, Overflow};
 pub use window::{Mismatch, RECALLABLE, Window, Windower};
 pub(crate) use window::{cut_alike, fits};
 

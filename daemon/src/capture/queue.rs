@@ -8,9 +8,15 @@
 //! is only while it waits for room, not while it sleeps until a frame is due.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::Frame;
+use inferd_core::Name;
+
+use super::record::{self, Tap};
+use super::{Frame, SourceInfo};
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
 
@@ -45,6 +51,8 @@ struct Inner {
     stopping: Option<Bell>,
     state: Mutex<State>,
     room: Condvar,
+    /// Who records. Apart from `state`: what is copied for it holds up nobody.
+    tap: Mutex<Option<Tap>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +81,17 @@ pub struct Figures {
     pub restarts: u64,
 }
 
+/// Why nothing is recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecorded {
+    /// Somebody else records it.
+    #[error("it is being recorded already")]
+    Busy,
+    /// The system said no.
+    #[error("it cannot be recorded")]
+    Io(#[from] io::Error),
+}
+
 /// The pipeline wants no more frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
@@ -90,7 +109,7 @@ impl FrameQueue {
 
     fn make(capacity: usize, overflow: Overflow, bell: Bell, stopping: Option<Bell>) -> Self {
         let state = Mutex::new(State { frames: VecDeque::with_capacity(capacity), ..State::default() });
-        Self(Arc::new(Inner { capacity, overflow, bell, stopping, state, room: Condvar::new() }))
+        Self(Arc::new(Inner { capacity, overflow, bell, stopping, state, room: Condvar::new(), tap: Mutex::default() }))
     }
 
     /// Puts a frame in, by the overflow rule. Called by the source.
@@ -98,6 +117,13 @@ impl FrameQueue {
     /// # Errors
     /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
     pub fn push(&self, mut frame: Frame) -> Result<(), Stopped> {
+        let mut tap = self.lock_tap();
+        if let Some(copying) = tap.as_mut()
+            && !copying.copy(&frame)
+        {
+            *tap = None;
+        }
+        drop(tap);
         let mut state = self.lock();
         let dropped_before = state.figures.overflown;
         match self.0.overflow {
@@ -130,8 +156,22 @@ impl FrameQueue {
         Ok(())
     }
 
+    /// Lets what the source gives from now on be recorded into `sink`, for a while. Called from anywhere.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]
+    pub fn record(&self, pipeline: &Name, info: &SourceInfo, sink: File, lasts: Duration) -> Result<(), NotRecorded> {
+        let mut tap = self.lock_tap();
+        if tap.as_ref().is_some_and(Tap::is_wanted) {
+            return Err(NotRecorded::Busy);
+        }
+        *tap = Some(record::begin(pipeline, info, sink, lasts)?);
+        Ok(())
+    }
+
     /// Says that no frame will follow. Called by the source.
     pub fn end(&self, end: End) {
+        *self.lock_tap() = None;
         self.lock().end = Some(end);
         self.0.bell.ring();
     }
@@ -194,6 +234,7 @@ impl FrameQueue {
     /// Lets the source end: a waiting or later [`push`](Self::push) fails. Frames that wait stay.
     pub fn stop(&self) {
         self.lock().stopped = true;
+        *self.lock_tap() = None;
         self.0.room.notify_all();
         if let Some(stopping) = &self.0.stopping {
             stopping.ring();
@@ -225,6 +266,10 @@ impl FrameQueue {
     #[cfg(test)]
     pub(super) fn is_held_up(&self) -> bool {
         self.lock().is_held_up
+    }
+
+    fn lock_tap(&self) -> MutexGuard<'_, Option<Tap>> {
+        self.0.tap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -4,6 +4,7 @@ mod csv;
 mod images;
 mod npy;
 mod reader;
+mod timing;
 mod video;
 mod wav;
 
@@ -27,6 +28,7 @@ use csv::Csv;
 use images::Folder;
 use npy::Npy;
 use reader::Reader;
+use timing::Timed;
 use video::{Mjpeg, Y4m};
 use wav::Wav;
 
@@ -51,7 +53,8 @@ pub(super) struct Player {
 /// # Errors
 /// [`SourceError`] where it is absent, damaged or of a kind that inferd does not play.
 pub(super) fn open(recording: &Recording) -> Result<Player, SourceError> {
-    let path = recording.path.as_path();
+    let content = recording.content();
+    let path = content.as_path();
     let fps = recording.fps.unwrap_or(USUAL_FPS);
     let lasts = Duration::from_secs_f64(1.0 / fps);
     let (reader, kind, rate_hz, channels, what): (Box<dyn Reader>, _, _, _, _) = match ending(path).as_str() {
@@ -87,6 +90,9 @@ pub(super) fn open(recording: &Recording) -> Result<Player, SourceError> {
             return Err(SourceError::damaged(path, problem));
         }
     };
+    // What is configured counts more than what was.
+    let reader =
+        if kind == Kind::Image && recording.fps.is_none() { Timed::beside(&recording.path, reader)? } else { reader };
     let line = format!("recording {}, {what}{}", path.display(), describe(recording));
     Ok(Player { info: SourceInfo { kind, rate_hz, channels, line }, reader, recording: recording.clone() })
 }

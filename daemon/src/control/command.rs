@@ -65,6 +65,17 @@ pub enum Command {
         /// How many, 1 to 1000.
         count: u32,
     },
+    /// Record what a pipeline's source gives from now on.
+    Record {
+        /// The pipeline.
+        pipeline: Name,
+        /// Where to, as [`inferd_core::recorded`] says.
+        sink: File,
+        /// For how long, 1 to 3600.
+        seconds: u32,
+        /// Who asks.
+        origin: Origin,
+    },
     /// Read the configuration again.
     Reload,
     /// Try all uploads now.

@@ -3,13 +3,16 @@
 //! Orders are not queued. There is one place for each kind, and a newer order takes the place of one that was not obeyed
 //! yet: nothing overflows, whoever orders never waits (the bus's thread does), and a stop is never behind anything.
 
+use std::fs::File;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use inferd_core::Name;
+
 use super::status::Status;
-use crate::capture::{Mismatch, SourceInfo};
+use crate::capture::{FrameQueue, Mismatch, NotRecorded, SourceInfo};
 use crate::engine::{Runner, RunnerSettings};
 use crate::host::wake::Bell;
 
@@ -93,16 +96,17 @@ impl Drop for Inbox {
 #[derive(Debug)]
 pub struct Handle {
     source: SourceInfo,
+    frames: FrameQueue,
     status: Arc<Status>,
     orders: Arc<Shared>,
     bell: Bell,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-pub(super) fn pair(source: SourceInfo, status: Arc<Status>, bell: Bell) -> (Handle, Inbox) {
+pub(super) fn pair(source: SourceInfo, frames: FrameQueue, status: Arc<Status>, bell: Bell) -> (Handle, Inbox) {
     let orders = Arc::new(Shared(Mutex::new(Some(Orders::default()))));
     let inbox = Inbox(Arc::clone(&orders));
-    (Handle { source, status, orders, bell, thread: Mutex::new(None) }, inbox)
+    (Handle { source, frames, status, orders, bell, thread: Mutex::new(None) }, inbox)
 }
 
 impl Handle {
@@ -158,6 +162,14 @@ impl Handle {
         }
     }
 
+    /// Lets what its source gives be recorded into `sink`, for a while.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]
+    pub fn record(&self, name: &Name, sink: File, lasts: Duration) -> Result<(), NotRecorded> {
+        self.frames.record(name, &self.source, sink, lasts)
+    }
+
     /// Whether the thread is over, also by a panic.
     pub fn is_finished(&self) -> bool {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(JoinHandle::is_finished)
@@ -186,10 +198,13 @@ mod tests {
     use inferd_core::manifest::Kind;
 
     use super::*;
+    use crate::capture::Overflow;
 
     fn ends() -> (Handle, Inbox) {
         let source = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
-        pair(source, Arc::new(Status::new(Arc::default())), Bell::new().unwrap())
+        let bell = Bell::new().unwrap();
+        let frames = FrameQueue::new(1, Overflow::Block, bell.clone());
+        pair(source, frames, Arc::new(Status::new(Arc::default())), bell)
     }
 
     #[test]

@@ -63,6 +63,17 @@ pub(crate) enum DaemonCommand {
     Remove(OneVersion),
     /// List the cameras, microphones and sensors that are attached, and how a pipeline uses them
     Sources,
+    #[command(flatten)]
+    Pipeline(PipelineCommand),
+    /// List the samples that wait to be uploaded, send or delete them
+    Samples(Samples),
+    /// Read the configuration again
+    Reload,
+}
+
+/// What is asked of the daemon about pipelines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
     /// List pipelines
     Pipelines,
     /// Start a pipeline
@@ -71,10 +82,8 @@ pub(crate) enum DaemonCommand {
     Stop(Pipeline),
     /// Keep the next windows of a pipeline as samples
     Capture(Capture),
-    /// List the samples that wait to be uploaded, send or delete them
-    Samples(Samples),
-    /// Read the configuration again
-    Reload,
+    /// Record what a pipeline's source gives, in files that a recording source plays
+    Record(Record),
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +153,18 @@ pub(crate) struct Watch {
     /// Where inferd serves outcomes
     #[arg(long, env = "INFERD_OUTCOMES_SOCKET", default_value = "/run/inferd/outcomes.sock", value_name = "PATH")]
     pub(crate) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// The pipeline
+    pub(crate) name: Name,
+    /// For how long, 1 to 3600
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// The folder to make
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod job;
 mod models;
 mod output;
 mod pipelines;
+mod record;
 mod samples;
 mod service;
 mod sources;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, DaemonCommand};
+use cli::{Cli, Command, DaemonCommand, PipelineCommand};
 use client::Client;
 use failure::Failure;
 use output::Output;
@@ -71,11 +72,18 @@ async fn ask_daemon(command: DaemonCommand, client: &Client, output: &Output) ->
         DaemonCommand::Rollback(what) => models::rollback(client, output, what).await,
         DaemonCommand::Remove(what) => models::remove(client, output, &what).await,
         DaemonCommand::Sources => sources::list(client, output).await,
-        DaemonCommand::Pipelines => pipelines::list(client, output).await,
-        DaemonCommand::Start(what) => pipelines::start(client, output, &what.name).await,
-        DaemonCommand::Stop(what) => pipelines::stop(client, output, &what.name).await,
-        DaemonCommand::Capture(what) => pipelines::capture(client, output, &what).await,
+        DaemonCommand::Pipeline(command) => ask_about_pipelines(command, client, output).await,
         DaemonCommand::Samples(what) => samples::samples(client, output, &what).await,
         DaemonCommand::Reload => service::reload(client, output).await,
+    }
+}
+
+async fn ask_about_pipelines(command: PipelineCommand, client: &Client, output: &Output) -> Result<(), Failure> {
+    match command {
+        PipelineCommand::Pipelines => pipelines::list(client, output).await,
+        PipelineCommand::Start(what) => pipelines::start(client, output, &what.name).await,
+        PipelineCommand::Stop(what) => pipelines::stop(client, output, &what.name).await,
+        PipelineCommand::Capture(what) => pipelines::capture(client, output, &what).await,
+        PipelineCommand::Record(what) => record::record(client, output, &what).await,
     }
 }

@@ -1,8 +1,10 @@
 //! `org.inferd1.Pipeline` at `/org/inferd1/pipeline/NAME`.
 
+use std::fs::File;
+
 use inferd_core::Name;
 use zbus::message::Header;
-use zbus::{Connection, Variant, interface};
+use zbus::{Connection, OwnedFd, Variant, interface};
 
 use super::Dictionary;
 use crate::bus::access::Access;
@@ -50,6 +52,21 @@ impl PipelineObject {
     ) -> Result<(), Refused> {
         self.access.permit(connection, &call, Action::Capture).await?;
         self.access.run(Command::Capture { pipeline: self.name.clone(), count }).await
+    }
+
+    /// Writes what its source gives from now on, for 1 to 3600 seconds, to a descriptor that is open for writing: lines of JSON,
+    /// a `frame`'s followed by as many bytes as its `bytes` says, the last one `end`. Frames are left out while nobody reads,
+    /// and counted; after 10 s of that it breaks off. One recording at a time.
+    async fn record(
+        &self,
+        sink: OwnedFd,
+        seconds: u32,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Refused> {
+        let origin = self.access.permit(connection, &call, Action::Capture).await?;
+        let sink = File::from(std::os::fd::OwnedFd::from(sink));
+        self.access.run(Command::Record { pipeline: self.name.clone(), sink, seconds, origin }).await
     }
 
     /// `stopped`, `waiting`, `starting`, `running`, `finished` or `failed`.

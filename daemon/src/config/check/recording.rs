@@ -32,7 +32,7 @@ pub(super) fn check(key: &str, recording: &Recording, found: &mut Findings) {
     if !recording.path.is_absolute() {
         return found.absolute(&format!("{key}.path"), &recording.path);
     }
-    match content(&recording.path) {
+    match content(&recording.content()) {
         Ok(content) => check_keys(key, recording, content, found),
         Err(Unusable::Never(message)) => found.add(format!("{key}.path"), message),
         Err(Unusable::Now(message)) => found.absent(format!("{key}.path"), message),

@@ -21,6 +21,15 @@ pub struct Recording {
     pub timestamp: Option<String>,
 }
 
+impl Recording {
+    /// What is played: `path`, or the file in that folder where `inferctl record` made it.
+    pub fn content(&self) -> PathBuf {
+        let made = self.path.join("recording.json").is_file();
+        let files = ["frames.y4m", "sound.wav", "motion.csv"].map(|name| self.path.join(name));
+        files.into_iter().find(|file| made && file.is_file()).unwrap_or_else(|| self.path.clone())
+    }
+}
+
 /// How fast a recording is played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,6 +1,8 @@
 //! The commands, one function each.
 
+use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use inferd_core::Name;
 use semver::Version;
@@ -8,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::supervised::Supervised;
 use super::{Event, Owner, flatten};
+use crate::capture::NotRecorded;
 use crate::control::command::{Command, ControlError, Done, Reply};
 use crate::control::state::JobKind;
 use crate::host::error::with_causes;
@@ -24,6 +27,7 @@ impl Owner {
             Command::StartPipeline(name) => self.start_pipeline(&name),
             Command::StopPipeline(name) => return self.stop_pipeline(name, reply),
             Command::Capture { pipeline, count } => self.capture(&pipeline, count),
+            Command::Record { pipeline, sink, seconds, .. } => self.record(&pipeline, sink, seconds),
             Command::Reload => return self.reload(reply),
             Command::FlushSpool => {
                 self.uploads.flush();
@@ -95,6 +99,25 @@ impl Owner {
             Some(handle) if handle.capture(count) => Ok(Done::Now),
             Some(_) | None => {
                 Err(ControlError::WrongState(format!("pipeline {name} does not run; `inferctl start {name}`")))
+            }
+        }
+    }
+
+    fn record(&mut self, name: &Name, sink: File, seconds: u32) -> Reply {
+        if !(1..=3600).contains(&seconds) {
+            return Err(ControlError::InvalidArgument(format!(
+                "cannot record for {seconds} s; 1 to 3600 are possible"
+            )));
+        }
+        let now = self.deps.clock.now();
+        let Some(handle) = self.supervised(name)?.serving(now) else {
+            return Err(ControlError::WrongState(format!("pipeline {name} does not run; `inferctl start {name}`")));
+        };
+        match handle.record(name, sink, Duration::from_secs(u64::from(seconds))) {
+            Ok(()) => Ok(Done::Now),
+            Err(busy @ NotRecorded::Busy) => Err(ControlError::Busy(format!("pipeline {name}: {busy}"))),
+            Err(error @ NotRecorded::Io(_)) => {
+                Err(ControlError::Io(format!("pipeline {name}: {}", with_causes(&error))))
             }
         }
     }
