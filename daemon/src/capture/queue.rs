@@ -75,7 +75,8 @@ pub struct Figures {
     pub overflown: u64,
     /// Frames, or rows of sensor values, that could not be told from the stream.
     pub unreadable: u64,
-    /// Frames, or rows, that the device or its driver lost: they never came here.
+    /// Frames, or rows, that the device or its driver lost: they never came here. Of sound, chunks of 20 ms, by the time that
+    /// passed without any: at least one for each interruption.
     pub lost: u64,
     /// How often the source was started again.
     pub restarts: u64,

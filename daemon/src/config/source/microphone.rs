@@ -7,8 +7,8 @@ use serde::Serialize;
 /// An ALSA capture device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Microphone {
-    /// Which one: an ALSA name (`hw:1,0`, `plughw:CARD=Device`, `default`), or a card's name. Default: the first card that
-    /// records.
+    /// Which one: a card's short or full name (`Device`, `USB Audio Device`), or an ALSA name (`hw:1,0`,
+    /// `plughw:CARD=Device`). Default: the first card that records.
     pub device: Option<String>,
     /// Samples per second, 1000 to 192000. Default: the model's.
     pub rate_hz: Option<u32>,
