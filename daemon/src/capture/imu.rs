@@ -122,9 +122,7 @@ impl Live for Imu {
     }
 
     fn follow(&mut self, mut stream: Stream, feed: &mut Feed) -> Trouble {
-        match stream.follow(feed) {
-            Err(trouble) => trouble,
-        }
+        stream.follow(feed)
     }
 }
 

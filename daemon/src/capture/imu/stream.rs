@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - One wait is for all of them: their nodes, and a timer for those that are read value by value, are in one epoll.
-//! - What is read is handed on before the next wait.
+//! - What is read is handed on before the next wait; what is read value by value at most 50 ms later.
 
 use std::convert::Infallible;
 use std::io;
@@ -78,22 +78,25 @@ impl Stream {
         if let Some(timer) = &timer {
             events.add(timer.as_fd(), readable())?;
         }
-        let (row, batch) = (vec![0.0; columns], Batch::new(rate_hz, columns));
+        let (row, batch) = (vec![0.0; columns], Batch::new(rate_hz, columns, is_polled));
         Ok(Self { members, join, row, batch, events, timer, silence })
     }
 
-    /// Hands on rows for as long as they come.
-    ///
-    /// # Errors
-    /// [`Trouble`], why they do not any more.
-    pub(super) fn follow(&mut self, feed: &mut Feed) -> Result<Infallible, Trouble> {
+    /// Hands on rows for as long as they come; gives why they do not any more.
+    pub(super) fn follow(&mut self, feed: &mut Feed) -> Trouble {
+        let Err(trouble) = self.read_on(feed);
+        // What has come before the trouble is whole.
+        self.batch.flush(feed).err().unwrap_or(trouble)
+    }
+
+    fn read_on(&mut self, feed: &mut Feed) -> Result<Infallible, Trouble> {
         loop {
             feed.wait(self.events.0.as_fd(), PollFlags::POLLIN, ASKED.min(self.silence))?;
             let due = self.timer.as_ref().map_or(0, expired);
             for device in 0..self.members.len() {
                 self.read(device, due, feed)?;
             }
-            self.batch.flush(feed)?;
+            self.batch.flush_old(feed)?;
             self.listen(feed.clock().now())?;
         }
     }

@@ -35,7 +35,8 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: {}", self.action, self.path.display(), self.source)?;
         match self.source.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => f.write_str(&rights(&self.path)),
+            Some(libc::EACCES) => f.write_str(&rights(&self.path, self.action.starts_with("write"))),
+            Some(libc::EPERM) => f.write_str("; the service's unit needs DeviceAllow=char-iio rw in a drop-in"),
             Some(libc::EROFS) => f.write_str(
                 "; the service sees /sys without the right to write: its unit needs ProtectKernelTunables=no in a drop-in",
             ),
@@ -45,8 +46,8 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Who may use a file, and who must.
-fn rights(path: &Path) -> String {
+/// Who may use a file, and what lets this process in.
+fn rights(path: &Path, writes: bool) -> String {
     let user = User::from_uid(geteuid()).ok().flatten().map_or_else(|| geteuid().to_string(), |user| user.name);
     let Ok(found) = fs::metadata(path) else { return format!("; the user {user} may not look into its folder") };
     let owner = User::from_uid(Uid::from_raw(found.uid())).ok().flatten();
@@ -54,10 +55,13 @@ fn rights(path: &Path) -> String {
     let group = Group::from_gid(Gid::from_raw(found.gid())).ok().flatten();
     let group = group.map_or_else(|| found.gid().to_string(), |group| group.name);
     let mode = found.mode() & 0o7777;
-    format!(
-        "; it belongs to {owner}, group {group}, mode {mode:04o}: the user {user} must be let in, by a udev rule that gives \
-         it to a group of this user's, and a device node by DeviceAllow=char-iio in the unit, too"
-    )
+    let needed = if writes { 0o020 } else { 0o040 };
+    let remedy = if found.gid() != 0 && mode & needed != 0 {
+        format!("add the user {user} to the group {group}")
+    } else {
+        format!("a udev rule must give it to a group that the user {user} is in")
+    };
+    format!("; it belongs to {owner}, group {group}, mode {mode:04o}: {remedy}")
 }
 
 /// A file's text, without blanks around it.
