@@ -14,6 +14,7 @@ use nix::unistd::{Uid, setfsuid};
 
 use super::*;
 use crate::capture::Frame;
+use crate::host::clock::Tick;
 use fake::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -205,7 +206,7 @@ fn what_has_no_buffer_is_read_value_by_value() {
     let source = Started::new(&machine, &config(5000), 200.0, &["accel_z", "anglvel_x"]);
     let expected = vec![-16_108.0 * 0.000_598_f32, -23.0 * 0.001_064_724_f32];
     let begun = Instant::now();
-    let (first, mut count) = (source.next(), 0);
+    let (first, mut count, mut most) = (source.next(), 0, 0);
     let mut last = first.captured;
     while count < 40 {
         let frame = source.next();
@@ -213,14 +214,66 @@ fn what_has_no_buffer_is_read_value_by_value() {
             assert!(row.iter().zip(&expected).all(|(value, expected)| (value - expected).abs() < 1e-5), "{row:?}");
             count += 1;
         }
+        most = most.max(values(&frame).len());
         last = frame.captured;
     }
+    assert!(most >= 4, "rows are gathered: {most} in the longest frame");
     let lasted = last.since(first.captured);
     assert!(lasted >= Duration::from_millis(150) && lasted <= begun.elapsed(), "an absolute schedule: {lasted:?}");
     assert_eq!(machine.read(0, "sampling_frequency"), "200");
     machine.write(0, "in_accel_z_raw", "");
     let said = source.obstacle();
     assert!(said.contains("iio:device0) cannot be read: `` is no value"), "{said}");
+}
+
+#[test]
+fn a_slow_device_is_read_when_it_is_due_and_not_before() {
+    let machine = Machine::with(&[(0, ADXL345)]);
+    let source = Started::new(&machine, &config(5000), 3.0, &["accel_x"]);
+    let times: Vec<Tick> = (0..3).map(|_| source.next().captured).collect();
+    for pair in times.windows(2) {
+        let apart = pair[1].since(pair[0]);
+        assert!(apart > Duration::from_millis(250), "{apart:?}");
+    }
+    assert_eq!(machine.read(0, "in_accel_sampling_frequency"), "3.125");
+}
+
+#[test]
+fn a_device_with_a_buffer_and_one_without_are_joined() {
+    let machine = Machine::with(&[(0, MMA8452), (1, MPU6050_NO_IRQ)]);
+    let mut driver = machine.driver(0);
+    let both = config::Imu { devices: ["mma8452", "mpu6050"].map(str::to_owned).to_vec(), ..config(5000) };
+    let source = Started::new(&machine, &both, 50.0, &["accel_x", "anglvel_x"]);
+    let mut rows = Vec::new();
+    source.until("rows", |queue| {
+        // Twelve bits, 512 of 1024 for 1 g, at the upper end of two bytes.
+        let mut scan = vec![0x20, 0x00, 0, 0, 0, 0, 0, 0];
+        scan.extend(now_ns().to_le_bytes());
+        driver.write_all(&scan).unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        queue.pop().into_iter().for_each(|frame| rows.extend(values(&frame)));
+        (rows.len() > 20).then_some(())
+    });
+    for row in rows {
+        assert!((row[0] - 512.0 * 0.009_577).abs() < 1e-4 && (row[1] + 23.0 * 0.001_064_724).abs() < 1e-5, "{row:?}");
+    }
+}
+
+#[test]
+fn a_device_that_gives_no_time_is_timed_as_it_is_read() {
+    let machine = Machine::with(&[(0, HID)]);
+    let mut driver = machine.driver(0);
+    let source = Started::new(&machine, &config(5000), 10.0, &AXES);
+    source.until("the buffer to be on", |_| (machine.read(0, "buffer/enable") == "1").then_some(()));
+    // 16 bits in 32: what is above them is left over from something else.
+    let scan: Vec<u8> =
+        [0x5555_0001_u32, 0xFFFF_FC1C, 0x1234_0067].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let before = Clock::system();
+    driver.write_all(&[&scan[..], &scan[..]].concat()).unwrap();
+    let frame = source.next();
+    assert_eq!(values(&frame)[0], [1.0, -996.0, 103.0].map(|raw: f32| raw * 0.009_806_65));
+    let age = Duration::from_nanos(u64::try_from(before.unix_ns() - frame.captured_unix_ns).unwrap());
+    assert!(age < PATIENCE, "{age:?}");
 }
 
 #[test]
@@ -259,6 +312,25 @@ fn what_may_not_be_used_is_said_with_who_may() {
             return;
         };
         assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_rate_that_may_not_be_set_is_no_trouble_where_it_is_fast_enough() {
+    let machine = Machine::with(&[(0, MPU6050)]);
+    let _driver = machine.driver(0);
+    machine.let_all_in(0);
+    let rate = fs::canonicalize(machine.file(0, "sampling_frequency")).unwrap();
+    fs::set_permissions(rate, PermissionsExt::from_mode(0o644)).unwrap();
+    let begin = move || {
+        let source = Started::new(&machine, &config(5000), 20.0, &AXES);
+        source.until("the buffer to be on", |_| (machine.read(0, "buffer/enable") == "1").then_some(()));
+        drop(source);
+        machine
+    };
+    match as_nobody(begin) {
+        Some(machine) => assert_eq!(machine.read(0, "sampling_frequency"), "50"),
+        None => eprintln!("SKIPPED: only root can take another user's place, and so be denied a file"),
     }
 }
 

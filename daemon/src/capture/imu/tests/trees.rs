@@ -108,7 +108,8 @@ fn a_device_takes_its_own_trigger() {
     let machine = Machine::with(&[(0, KXCJK1013)]);
     machine.trigger(9, 0, &[("name", "i2c-KIOX000A:01-dev9")]);
     machine.trigger(0, 1, &[("name", "i2c-KIOX000A:00-any-motion-dev0")]);
-    machine.trigger(0, 2, &[("name", "i2c-KIOX000A:00-dev0")]);
+    machine.trigger(0, 2, &[("name", "i2c-KIOX000A:00-tap")]);
+    machine.trigger(0, 3, &[("name", "i2c-KIOX000A:00-dev0")]);
     let (files, ..) = written(&machine, &AXES, 50.0);
     assert!(files.contains(&"trigger/current_trigger = i2c-KIOX000A:00-dev0".to_owned()), "{files:?}");
     // By its place alone.
