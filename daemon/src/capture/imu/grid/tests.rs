@@ -92,6 +92,14 @@ fn a_clock_that_was_set_begins_the_grid_anew() {
     push(&mut grid, 0, 1000, &[0.0], Beat::Next);
     assert_eq!(push(&mut grid, 0, 500, &[7.0], Beat::Back), [(0, vec![-1.0]), (500, vec![7.0])]);
     assert_eq!(push(&mut grid, 0, 510, &[8.0], Beat::Next), [(510, vec![8.0])]);
+    // The other device's rows are by the clock as it was before: they are nothing to join with.
+    let mut grid = Grid::new(100.0, &[1, 1], vec![(0, 0), (1, 0)]);
+    push(&mut grid, 1, 1000, &[0.0], Beat::Next);
+    push(&mut grid, 0, 1000, &[0.0], Beat::Next);
+    assert_eq!(push(&mut grid, 0, 500, &[7.0], Beat::Back), []);
+    assert_eq!(push(&mut grid, 1, 500, &[9.0], Beat::Back), []);
+    assert_eq!(push(&mut grid, 0, 510, &[8.0], Beat::Next), [(0, vec![-1.0])]);
+    assert_eq!(push(&mut grid, 1, 520, &[10.0], Beat::Next), [(510, vec![8.0, 9.5])]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn rates_are_written_as_each_driver_lists_them() {
 }
 
 #[test]
-fn a_device_that_is_fast_enough_is_left_alone() {
+fn the_rate_is_the_nearest_that_is_as_good_else_the_slowest_above() {
     for (list, wanted_hz, expected) in [
         ("10 20 50 100", 19.5, "20"),
         ("10 20 50 100", 21.0, "20"),
