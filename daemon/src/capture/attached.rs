@@ -3,7 +3,7 @@
 use super::{camera, imu, microphone};
 
 /// A device that a source may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attached {
     /// `camera`, `microphone` or `imu`: the `kind` of the source that it would be.
     pub kind: &'static str,
@@ -21,12 +21,43 @@ pub struct Attached {
     pub source: String,
 }
 
-/// Every camera, microphone and sensor of motion. Opens each for a moment; blocks.
+/// Every camera, microphone and sensor of motion. Opens cameras and microphones for a moment; blocks.
 pub fn attached() -> Vec<Attached> {
     let mut all = camera::attached();
-    all.extend(microphone::attached());
-    all.extend(imu::attached());
+    match microphone::attached() {
+        Ok(microphones) => all.extend(microphones.into_iter().map(Attached::from)),
+        Err(problem) => all.push(Attached { kind: "microphone", problem, ..Attached::default() }),
+    }
+    all.extend(imu::attached().into_iter().map(Attached::from));
     all
+}
+
+impl From<microphone::Attached> for Attached {
+    fn from(found: microphone::Attached) -> Self {
+        let source = format!("{{ kind = \"microphone\", device = {} }}", quoted(&found.id));
+        let (formats, problem, source) = match found.offers {
+            Ok(offers) => (vec![offers.to_string()], String::new(), source),
+            Err(problem) => (Vec::new(), problem, String::new()),
+        };
+        Self { kind: "microphone", device: found.pcm, name: found.name, formats, problem, source, ..Self::default() }
+    }
+}
+
+impl From<imu::Attached> for Attached {
+    fn from(found: imu::Attached) -> Self {
+        let rates = if found.rates.is_empty() { String::new() } else { format!(" at {} Hz", found.rates) };
+        let how = if found.is_buffered { "" } else { ", read value by value" };
+        let source = format!("{{ kind = \"imu\", devices = [{}] }}", quoted(&found.name));
+        Self {
+            kind: "imu",
+            device: found.node.display().to_string(),
+            formats: vec![format!("{}{rates}{how}", found.channels.join(" "))],
+            source: if found.obstacle.is_none() { source } else { String::new() },
+            problem: found.obstacle.unwrap_or_default(),
+            name: found.name,
+            ..Self::default()
+        }
+    }
 }
 
 /// A text as a TOML string.

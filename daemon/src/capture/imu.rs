@@ -37,7 +37,7 @@ use super::{Needs, Source, SourceInfo};
 use crate::config;
 use crate::host::clock::Clock;
 use crate::host::wake::Bell;
-use attached::Attached;
+pub(super) use attached::Attached;
 use buffered::Buffered;
 use calibrate::Calibration;
 use choose::{Column, Part, Plan};
@@ -64,7 +64,6 @@ pub(super) fn open(config: &config::Imu, needs: &Needs) -> Imu {
 }
 
 /// What is attached.
-#[expect(dead_code, reason = "what inferctl sources will show")]
 pub(super) fn attached() -> Vec<Attached> {
     attached::attached(&Roots::system())
 }

@@ -7,7 +7,6 @@
 //! - No sound server is asked: a service has none. A card has one reader at a time.
 
 mod access;
-#[expect(dead_code, reason = "`inferctl sources` shows it")]
 mod attached;
 mod convert;
 mod find;
@@ -28,6 +27,7 @@ use super::{Needs, Source, SourceInfo};
 use crate::config;
 use crate::host::clock::Clock;
 use crate::host::wake::Bell;
+pub(super) use attached::{Attached, attached};
 use convert::{Layout, Sample};
 use find::Device;
 use negotiate::{Choice, Wants};

@@ -14,8 +14,8 @@ use image::{ImageFormat, ImageReader, Limits};
 use inferd_core::frame::{Format, ImageSize, PixelFormat, Plane};
 use inferd_core::outcome::Failure;
 use yuv::{
-    YuvBiPlanarImage, YuvConversionMode, YuvPackedImage, YuvPlanarImage, YuvRange, YuvStandardMatrix, uyvy422_to_rgb,
-    yuv_nv12_to_rgb, yuv420_to_rgb, yuv422_to_rgb, yuyv422_to_rgb,
+    YuvBiPlanarImage, YuvConversionMode, YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv_nv12_to_rgb, yuv420_to_rgb,
+    yuv422_to_rgb,
 };
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -47,6 +47,8 @@ pub(super) struct Decoder {
     pixels: Vec<u8>,
     /// A JPEG file as it is given to its decoder.
     file: Vec<u8>,
+    /// Packed YUV as planes.
+    planes: Vec<u8>,
 }
 
 impl Decoder {
@@ -140,8 +142,11 @@ impl Decoder {
                 let image = bi_planar(bytes, pixels, size);
                 yuv_nv12_to_rgb(&image, rgb, rgb_stride, RANGE, MATRIX, YuvConversionMode::Balanced)
             }
-            PixelFormat::Yuyv => yuyv422_to_rgb(&packed(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
-            PixelFormat::Uyvy => uyvy422_to_rgb(&packed(bytes, pixels, size), rgb, rgb_stride, RANGE, MATRIX),
+            // The crate's conversions of packed YUV are off by up to two; those of planes are exact to one.
+            PixelFormat::Yuyv | PixelFormat::Uyvy => {
+                unpack(bytes, pixels, size, &mut self.planes);
+                yuv422_to_rgb(&planar(&self.planes, PixelFormat::I422, size), rgb, rgb_stride, RANGE, MATRIX)
+            }
         };
         converted.map_err(|error| undecodable(format_args!("unreadable {}: {error}", pixels.word())))
     }
@@ -170,9 +175,28 @@ fn bi_planar(bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> YuvBiPlanarI
     YuvBiPlanarImage { y_plane, y_stride: width, uv_plane, uv_stride: stride(chroma), width, height }
 }
 
-fn packed(bytes: &[u8], pixels: PixelFormat, size: ImageSize) -> YuvPackedImage<'_, u8> {
-    let [plane, ..] = pixels.planes(size);
-    YuvPackedImage { yuy: bytes, yuy_stride: stride(plane), width: size.width, height: size.height }
+/// Puts packed YUV 4:2:2 into planes, as I422 has them.
+fn unpack(bytes: &[u8], pixels: PixelFormat, size: ImageSize, planes: &mut Vec<u8>) {
+    let [y, u, v] = if pixels == PixelFormat::Yuyv { [0, 1, 3] } else { [1, 0, 2] };
+    planes.resize(PixelFormat::I422.frame_bytes(size), 0);
+    let [luma, chroma, _] = PixelFormat::I422.planes(size);
+    let (luma_plane, rest) = planes.split_at_mut(luma.row_bytes * luma.rows);
+    let (u_plane, v_plane) = rest.split_at_mut(chroma.row_bytes * chroma.rows);
+    let rows = bytes.chunks_exact(pixels.planes(size)[0].row_bytes);
+    let chroma_rows = u_plane.chunks_exact_mut(chroma.row_bytes).zip(v_plane.chunks_exact_mut(chroma.row_bytes));
+    for ((row, luma_row), (u_row, v_row)) in rows.zip(luma_plane.chunks_exact_mut(luma.row_bytes)).zip(chroma_rows) {
+        let pairs = row.as_chunks::<4>().0;
+        for (group, two) in pairs.iter().zip(luma_row.chunks_mut(2)) {
+            two[0] = group[y];
+            // Of an odd width the last pixel has no neighbour.
+            if let Some(second) = two.get_mut(1) {
+                *second = group[y + 2];
+            }
+        }
+        for ((group, u_value), v_value) in pairs.iter().zip(u_row).zip(v_row) {
+            (*u_value, *v_value) = (group[u], group[v]);
+        }
+    }
 }
 
 /// Sides that are decoded have rows of far less than 4 GiB.

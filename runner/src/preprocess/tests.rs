@@ -152,6 +152,20 @@ fn raw_frames_are_decoded_by_their_stated_size() {
 }
 
 #[test]
+fn packed_and_planar_pixels_are_the_same_picture() {
+    let mut decoder = Decoder::default();
+    for size in [ImageSize { width: 3, height: 2 }, ImageSize { width: 64, height: 5 }] {
+        for pixels in [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::Bgr24] {
+            let bytes: Vec<u8> = (0..pixels.frame_bytes(size)).map(|at| (at * 37 % 251) as u8).collect();
+            let packed = decoder.decode(&bytes, Format::Raw(pixels, size)).unwrap().pixels.to_vec();
+            let (same, planes) = pixels.as_in_files(size, &bytes);
+            let planar = decoder.decode(&planes, Format::Raw(same, size)).unwrap();
+            assert_eq!(packed, planar.pixels, "{pixels:?} {size:?}");
+        }
+    }
+}
+
+#[test]
 fn images_that_claim_to_be_huge_are_refused_before_memory_is_reserved() {
     let huge = ImageSize { width: 16_385, height: 1 };
     let area = ImageSize { width: 16_384, height: 16_384 };

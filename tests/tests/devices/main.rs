@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use inferd_tests::outcomes::{self, Collector};
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, skip};
+use inferd_tests::{Rig, skip, uhid};
 
 /// Emulated processors take their time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -91,4 +91,32 @@ fn wait_for_state(rig: &Rig, name: &str, state: &str) -> String {
         assert!(begun.elapsed() < PATIENCE, "{name} is not {state}: {pipeline:#}\n{}", rig.log());
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// What is attached is listed, with lines that a configuration takes.
+#[test]
+fn what_is_attached_is_listed() {
+    if !has_devices("what_is_attached_is_listed") {
+        return;
+    }
+    let _sensor = uhid::Accelerometer::plug_in().unwrap();
+    let rig = Rig::start("").unwrap();
+    let mut sources = Vec::new();
+    // The kernel takes its time to make an IIO device of a HID sensor.
+    rig.wait_for("all kinds of devices", |rig| {
+        let listed = rig.ctl_json(&["sources"])?;
+        sources = listed["sources"].as_array().unwrap().clone();
+        Ok(["camera", "microphone", "imu"].iter().all(|kind| sources.iter().any(|source| source["kind"] == *kind)))
+    })
+    .unwrap();
+    println!("{}", rig.ctl(&["sources"]).unwrap());
+    let mut config = String::new();
+    for (number, source) in sources.iter().enumerate() {
+        assert_eq!(source["problem"], "", "{source:#}");
+        let line = source["source"].as_str().unwrap();
+        config += &format!("[pipelines.p{number}]\nmodel = \"m\"\nsource = {line}\n");
+    }
+    rig.configure(&config).unwrap();
+    rig.ctl(&["reload"]).unwrap();
+    assert_eq!(rig.ctl_json(&["pipelines"]).unwrap()["pipelines"].as_array().unwrap().len(), sources.len());
 }

@@ -1,8 +1,10 @@
 //! A microphone that snd-aloop makes: a tone is told from silence.
 
+use std::path::Path;
 use std::process::{Child, Command};
 
 use inferd_tests::outcomes::Collector;
+use inferd_tests::variant::write;
 use inferd_tests::{Rig, onnx};
 
 use super::{command, has_devices, model_folder, pipeline_config, wait_for_state, wait_for_values};
@@ -11,11 +13,11 @@ use super::{command, has_devices, model_folder, pipeline_config, wait_for_state,
 struct Tone(Child);
 
 impl Tone {
-    fn play() -> Self {
+    fn play(device: &str) -> Self {
         let tone = "sine=frequency=440:sample_rate=16000";
         let arguments =
             ["-v", "error", "-re", "-f", "lavfi", "-i", tone, "-filter:a", "volume=8", "-ac", "1", "-f", "alsa"];
-        Self(Command::new("ffmpeg").args(arguments).arg("hw:Loopback,0").spawn().unwrap())
+        Self(Command::new("ffmpeg").args(arguments).arg(device).spawn().unwrap())
     }
 }
 
@@ -27,23 +29,62 @@ impl Drop for Tone {
     }
 }
 
+/// A pipeline that tells how loud each eighth of half a second is.
+fn loudness_rig(source: &str) -> Rig {
+    let rig = Rig::start(&pipeline_config("loudness", source)).unwrap();
+    let input = "[input]\nkind = \"audio\"\nshape = [1, 8, 1000]\n[input.audio]\nrate_hz = 16000\n\
+                 [window]\nlength = 8000\nhop = 8000\n";
+    rig.install(&model_folder(&rig, "loudness", &onnx::loudness(8000), input, 8)).unwrap();
+    rig
+}
+
+fn is_loud(values: &[f64]) -> bool {
+    values.iter().all(|value| *value > 0.1)
+}
+
+fn is_silent(values: &[f64]) -> bool {
+    values.iter().all(|value| *value < 0.001)
+}
+
 #[test]
 fn a_tone_is_told_from_silence() {
     if !has_devices("a_tone_is_told_from_silence") {
         return;
     }
-    let microphone = ["arecord", "-q", "-D", "hw:Loopback,1", "-t", "raw", "-f", "S16_LE", "-r", "16000", "-c", "1"];
-    let rig = Rig::start(&pipeline_config("loudness", &command(&microphone, "\"pcm\"\nrate_hz = 16000"))).unwrap();
-    let input = "[input]\nkind = \"audio\"\nshape = [1, 8, 1000]\n[input.audio]\nrate_hz = 16000\n\
-                 [window]\nlength = 8000\nhop = 8000\n";
-    rig.install(&model_folder(&rig, "loudness", &onnx::loudness(8000), input, 8)).unwrap();
+    let rig = loudness_rig("kind = \"microphone\"\ndevice = \"Loopback\"");
     wait_for_state(&rig, "loudness", "running");
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
-    let loud = |values: &[f64]| values.iter().all(|value| *value > 0.1);
-    let silent = |values: &[f64]| values.iter().all(|value| *value < 0.001);
-    wait_for_values(&rig, &collector, "loudness", "silence", silent);
-    let tone = Tone::play();
-    wait_for_values(&rig, &collector, "loudness", "a tone", loud);
+    wait_for_values(&rig, &collector, "loudness", "silence", is_silent);
+    // The first device of the card that records hears what the second one plays.
+    let tone = Tone::play("hw:Loopback,1");
+    wait_for_values(&rig, &collector, "loudness", "a tone", is_loud);
     drop(tone);
-    wait_for_values(&rig, &collector, "loudness", "silence again", silent);
+    wait_for_values(&rig, &collector, "loudness", "silence again", is_silent);
+    let runner = rig.runner_pid("loudness").unwrap();
+    plug("unbind");
+    println!("pulled out: {}", wait_for_state(&rig, "loudness", "waiting"));
+    plug("bind");
+    wait_for_state(&rig, "loudness", "running");
+    let _tone = Tone::play("hw:Loopback,1");
+    wait_for_values(&rig, &collector, "loudness", "a tone, plugged in again", is_loud);
+    assert_eq!(rig.runner_pid("loudness").unwrap(), runner, "the model stays loaded");
+}
+
+/// Pulls the sound card out of its driver (`unbind`), or puts it back (`bind`).
+fn plug(action: &str) {
+    let file = format!("/sys/bus/platform/drivers/snd_aloop/{action}");
+    write(Path::new(&file), b"snd_aloop.0").unwrap();
+}
+
+#[test]
+fn a_tone_is_heard_by_a_program() {
+    if !has_devices("a_tone_is_heard_by_a_program") {
+        return;
+    }
+    let microphone = ["arecord", "-q", "-D", "hw:Loopback,1", "-t", "raw", "-f", "S16_LE", "-r", "16000", "-c", "1"];
+    let rig = loudness_rig(&command(&microphone, "\"pcm\"\nrate_hz = 16000"));
+    wait_for_state(&rig, "loudness", "running");
+    let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
+    let _tone = Tone::play("hw:Loopback,0");
+    wait_for_values(&rig, &collector, "loudness", "a tone", is_loud);
 }

@@ -9,7 +9,7 @@ use inferd_core::frame::ImageSize;
 use super::negotiate::{self, Offer, Wanted};
 use super::stream::tidy;
 use crate::capture::attached::{Attached, quoted};
-use crate::host::permission::may_not_open;
+use crate::host::permission;
 use crate::host::v4l2::{Device, FourCc, Sizes};
 
 /// A camera that is attached.
@@ -74,7 +74,7 @@ fn open(path: &Path) -> Result<Found, String> {
 fn refused(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => format!("no camera is attached at {}", path.display()),
-        io::ErrorKind::PermissionDenied => may_not_open(path),
+        io::ErrorKind::PermissionDenied => permission::refused(path, error, "char-video4linux"),
         _ if error.raw_os_error() == Some(libc::ENOTTY) => format!("{} is no camera", path.display()),
         _ => format!("cannot open the camera {}: {error}", path.display()),
     }

@@ -2,11 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::host::permission;
 
 /// Where the kernel has its sound devices.
 const NODES: &str = "/dev/snd";
@@ -21,7 +21,10 @@ pub(super) fn why_not(errno: Errno, said: &str, numbers: Option<(i32, u32)>) -> 
         Errno::EACCES | Errno::EPERM => {
             let node = numbers.map(|(card, device)| Path::new(NODES).join(format!("pcmC{card}D{device}c")));
             let node = node.or_else(|| refused(Path::new(NODES), "pcm").map(|(node, _)| node));
-            node.map_or_else(|| format!("cannot be opened: {}", errno.desc()), |node| forbidden(&node, errno))
+            node.map_or_else(
+                || format!("cannot be opened: {}", errno.desc()),
+                |node| permission::refused(&node, &errno.into(), "char-alsa"),
+            )
         }
         errno if said.is_empty() => format!("cannot be opened: {}", errno.desc()),
         errno => format!("cannot be opened: {} (ALSA: {said})", errno.desc()),
@@ -30,7 +33,7 @@ pub(super) fn why_not(errno: Errno, said: &str, numbers: Option<(i32, u32)>) -> 
 
 /// That sound cards are there of which nothing is to be seen, because they may not be opened.
 pub(super) fn denied() -> Option<String> {
-    refused(Path::new(NODES), "control").map(|(node, errno)| forbidden(&node, errno))
+    refused(Path::new(NODES), "control").map(|(node, errno)| permission::refused(&node, &errno.into(), "char-alsa"))
 }
 
 /// The first of the nodes with such names that may not be opened.
@@ -47,28 +50,6 @@ fn refused(nodes: &Path, prefix: &str) -> Option<(PathBuf, Errno)> {
 
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or_default())
-}
-
-/// What to do about a node that may not be opened.
-fn forbidden(node: &Path, errno: Errno) -> String {
-    let node_text = node.display();
-    if errno == Errno::EPERM {
-        return format!("{node_text} is kept from inferd by its unit: set `DeviceAllow=char-alsa rw` in a drop-in");
-    }
-    let user = match User::from_uid(Uid::effective()) {
-        Ok(Some(user)) => user.name,
-        _ => Uid::effective().to_string(),
-    };
-    match fs::metadata(node) {
-        Ok(found) if found.mode() & 0o060 == 0o060 => {
-            let group = match Group::from_gid(Gid::from_raw(found.gid())) {
-                Ok(Some(group)) => group.name,
-                _ => found.gid().to_string(),
-            };
-            format!("{node_text} is for the group {group} only: run `usermod -aG {group} {user}`, then restart inferd")
-        }
-        _ => format!("{node_text} may not be opened by the user {user}: give its group that right by a rule of udev's"),
-    }
 }
 
 /// Who records from a device, or from any where it is not known.
@@ -115,7 +96,6 @@ fn busy(holder: Option<u32>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::host::durable::replace;
@@ -142,24 +122,6 @@ mod tests {
         let parent = std::os::unix::process::parent_id();
         let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap();
         assert_eq!(busy(Some(parent)), format!("is held by another program: {} (process {parent})", name.trim_end()));
-    }
-
-    #[test]
-    fn who_may_open_a_device_is_said_by_group() {
-        let folder = tempfile::tempdir().unwrap();
-        let node = folder.path().join("pcmC0D0c");
-        replace(&node, b"").unwrap();
-        let user = User::from_uid(Uid::effective()).unwrap();
-        let user = user.map_or_else(|| Uid::effective().to_string(), |user| user.name);
-        let gid = Gid::from_raw(fs::metadata(&node).unwrap().gid());
-        let group = Group::from_gid(gid).unwrap().map_or_else(|| gid.to_string(), |group| group.name);
-        fs::set_permissions(&node, fs::Permissions::from_mode(0o660)).unwrap();
-        let told = forbidden(&node, Errno::EACCES);
-        let advice = format!("is for the group {group} only: run `usermod -aG {group} {user}`, then restart inferd");
-        assert_eq!(told, format!("{} {advice}", node.display()));
-        fs::set_permissions(&node, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(forbidden(&node, Errno::EACCES).contains("rule of udev's"));
-        assert!(forbidden(&node, Errno::EPERM).contains("`DeviceAllow=char-alsa rw`"));
     }
 
     #[test]

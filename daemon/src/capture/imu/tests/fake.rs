@@ -12,19 +12,19 @@ use tempfile::TempDir;
 use super::super::device::Roots;
 use crate::host::durable::replace;
 
-pub(super) const ADXL345: &str = include_str!("../recorded/adxl345-no-buffer.txt");
-pub(super) const BMI160: &str = include_str!("../recorded/bmi160.txt");
-pub(super) const BMI160_NO_IRQ: &str = include_str!("../recorded/bmi160-no-irq.txt");
-pub(super) const HID: &str = include_str!("../recorded/hid-accel-3d-16bit.txt");
-pub(super) const ICM42605_ACCEL: &str = include_str!("../recorded/icm42605-accel.txt");
-pub(super) const ICM42605_GYRO: &str = include_str!("../recorded/icm42605-gyro.txt");
-pub(super) const KXCJK1013: &str = include_str!("../recorded/kxcjk1013-tablet.txt");
-pub(super) const LSM6DS3_ACCEL: &str = include_str!("../recorded/lsm6ds3-accel.txt");
-pub(super) const LSM6DS3_GYRO: &str = include_str!("../recorded/lsm6ds3-gyro.txt");
-pub(super) const MMA8452: &str = include_str!("../recorded/mma8452.txt");
-pub(super) const MPU6050: &str = include_str!("../recorded/mpu6050.txt");
-pub(super) const MPU6050_NO_IRQ: &str = include_str!("../recorded/mpu6050-no-irq.txt");
-pub(super) const MPU9250: &str = include_str!("../recorded/mpu9250-beaglebone.txt");
+pub(super) const ADXL345: &str = include_str!("../trees/adxl345-no-buffer.txt");
+pub(super) const BMI160: &str = include_str!("../trees/bmi160.txt");
+pub(super) const BMI160_NO_IRQ: &str = include_str!("../trees/bmi160-no-irq.txt");
+pub(super) const HID: &str = include_str!("../trees/hid-accel-3d-16bit.txt");
+pub(super) const ICM42605_ACCEL: &str = include_str!("../trees/icm42605-accel.txt");
+pub(super) const ICM42605_GYRO: &str = include_str!("../trees/icm42605-gyro.txt");
+pub(super) const KXCJK1013: &str = include_str!("../trees/kxcjk1013-tablet.txt");
+pub(super) const LSM6DS3_ACCEL: &str = include_str!("../trees/lsm6ds3-accel.txt");
+pub(super) const LSM6DS3_GYRO: &str = include_str!("../trees/lsm6ds3-gyro.txt");
+pub(super) const MMA8452: &str = include_str!("../trees/mma8452.txt");
+pub(super) const MPU6050: &str = include_str!("../trees/mpu6050.txt");
+pub(super) const MPU6050_NO_IRQ: &str = include_str!("../trees/mpu6050-no-irq.txt");
+pub(super) const MPU9250: &str = include_str!("../trees/mpu9250-beaglebone.txt");
 
 /// A machine with nothing attached.
 pub(super) struct Machine {
