@@ -3,27 +3,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use inferd_tests::Rig;
 use inferd_tests::outcomes::Collector;
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, onnx};
 
-use super::{command, has_devices, model_folder, pipeline_config, run, wait_for_state, wait_for_values};
+use super::{command, has_devices, print_added_latency, rig_with, run, wait_for_state, wait_for_values};
 
 /// What vivid shows, by the control `test_pattern`, as red, green and blue.
 const PATTERNS: [(u32, [f64; 3]); 4] =
     [(6, [1.0, 1.0, 1.0]), (7, [1.0, 0.0, 0.0]), (9, [0.0, 0.0, 1.0]), (5, [0.0, 0.0, 0.0])];
 
 /// Pulls the camera out of its driver (`unbind`), or puts it back (`bind`).
-fn plug(action: &str) {
+pub(super) fn plug(action: &str) {
     write(Path::new(&format!("/sys/bus/platform/drivers/vivid/{action}")), b"vivid.0").unwrap();
-}
-
-/// A pipeline that tells how much red, green and blue there is.
-fn colour_rig(source: &str) -> Rig {
-    let rig = Rig::start(&pipeline_config("colour", source)).unwrap();
-    let input = "input = { kind = \"image\", shape = [1, 64, 64, 3], layout = \"NHWC\" }";
-    rig.install(&model_folder(&rig, "colour", &onnx::colour(), input, 3)).unwrap();
-    rig
 }
 
 fn check_patterns(rig: &Rig, collector: &Collector) {
@@ -43,7 +35,8 @@ fn a_camera_is_seen_pulled_out_and_seen_again() {
     if !has_devices("a_camera_is_seen_pulled_out_and_seen_again") {
         return;
     }
-    let rig = colour_rig(
+    let rig = rig_with(
+        "colour",
         "kind = \"camera\"\ndevice = \"/dev/video0\"\nfps = 10\ncontrols = { brightness = 128, contrast = 128 }",
     );
     wait_for_state(&rig, "colour", "running");
@@ -91,12 +84,13 @@ fn every_format_shows_the_same_picture() {
     ] {
         run("v4l2-ctl", &["-d", device, "-c", "test_pattern=7,osd_text_mode=2"]);
         let source = format!("kind = \"camera\"\ndevice = \"{device}\"\nfps = 10\nformat = \"{format}\"");
-        let rig = colour_rig(&source);
+        let rig = rig_with("colour", &source);
         wait_for_state(&rig, "colour", "running");
         let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
         let red = |values: &[f64]| values[0] > 0.8 && values[1] < 0.2 && values[2] < 0.2;
         wait_for_values(&rig, &collector, "colour", &format!("red in {format} from {device}"), red);
         assert_eq!(copies(&rig), expected, "{device} {format}");
+        print_added_latency(&collector, "colour", &format!("camera {device}, {format}, {expected} copies"));
     }
 }
 
@@ -124,10 +118,11 @@ fn a_camera_is_seen_by_a_program() {
         "-",
     ];
     let format = "\"rgb24\"\nwidth = 320\nheight = 180";
-    let rig = colour_rig(&command(&camera, format));
+    let rig = rig_with("colour", &command(&camera, format));
     wait_for_state(&rig, "colour", "running");
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     check_patterns(&rig, &collector);
+    print_added_latency(&collector, "colour", "camera by ffmpeg, rgb24");
     plug("unbind");
     let reason = wait_for_state(&rig, "colour", "waiting");
     assert!(reason.starts_with("ffmpeg ended ("), "{reason}");

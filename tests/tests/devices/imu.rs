@@ -2,9 +2,8 @@
 
 use inferd_tests::outcomes::Collector;
 use inferd_tests::uhid::{Accelerometer, Motion};
-use inferd_tests::{Rig, onnx};
 
-use super::{has_devices, model_folder, pipeline_config, wait_for_state, wait_for_values};
+use super::{has_devices, print_added_latency, rig_with, wait_for_state, wait_for_values};
 
 const GRAVITY: f64 = 9.806_65;
 
@@ -17,10 +16,7 @@ fn a_swing_is_told_from_rest() {
         return;
     }
     let names = "{ ax = \"accel_x\", ay = \"accel_y\", az = \"accel_z\" }";
-    let rig = Rig::start(&pipeline_config("motion", &format!("kind = \"imu\"\nnames = {names}"))).unwrap();
-    let input = "[input]\nkind = \"imu\"\nshape = [1, 50, 3]\nlayout = \"NTC\"\n[input.imu]\nrate_hz = 50\n\
-                 channels = [\"ax\", \"ay\", \"az\"]\n[window]\nlength = 50\nhop = 25\n";
-    rig.install(&model_folder(&rig, "motion", &onnx::strength(50), input, 3)).unwrap();
+    let rig = rig_with("motion", &format!("kind = \"imu\"\nnames = {names}"));
     let reason = wait_for_state(&rig, "motion", "waiting");
     assert!(reason.contains("accel_x"), "{reason}");
     let sensor = Accelerometer::plug_in().unwrap();
@@ -32,6 +28,7 @@ fn a_swing_is_told_from_rest() {
     wait_for_values(&rig, &collector, "motion", "rest", rests);
     sensor.moves(Motion::Swing);
     wait_for_values(&rig, &collector, "motion", "a swing", swings);
+    print_added_latency(&collector, "motion", "accelerometer");
     let runner = rig.runner_pid("motion").unwrap();
     drop(sensor);
     println!("pulled out: {}", wait_for_state(&rig, "motion", "waiting"));

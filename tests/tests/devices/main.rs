@@ -9,6 +9,7 @@
 
 mod camera;
 mod imu;
+mod installed;
 mod microphone;
 
 use std::fs;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use inferd_tests::outcomes::{self, Collector};
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, skip, uhid};
+use inferd_tests::{Rig, onnx, skip, uhid};
 
 /// Emulated processors take their time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -81,6 +82,24 @@ fn wait_for_values(rig: &Rig, collector: &Collector, name: &str, what: &str, hol
     panic!("{name}: no outcome is {what}; the last was {last:?}\n{:#}\n{}", rig.pipeline(name).unwrap(), rig.log());
 }
 
+/// What inferd adds to the latency of a source's windows: from the moment that the driver or the reader says to the outcome, less
+/// the stages in the runner. The median of the next windows.
+fn print_added_latency(collector: &Collector, name: &str, source: &str) {
+    let mut added: Vec<f64> = Vec::new();
+    let begun = Instant::now();
+    while added.len() < 30 && begun.elapsed() < PATIENCE {
+        for line in outcomes::of(&collector.take(), name) {
+            let stages = line.outcome["stages_ms"].as_object().into_iter().flatten();
+            let in_runner: f64 = stages.filter_map(|(_, ms)| ms.as_f64()).sum();
+            added.extend(line.outcome["latency_ms"].as_f64().map(|latency| latency - in_runner));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    added.sort_by(f64::total_cmp);
+    let at = |part: usize| added.get(added.len() * part / 100).copied().unwrap_or(f64::NAN);
+    println!("{source}: {:.2} ms added at p50, {:.2} ms at p90, of {} windows", at(50), at(90), added.len());
+}
+
 fn wait_for_state(rig: &Rig, name: &str, state: &str) -> String {
     let begun = Instant::now();
     loop {
@@ -119,4 +138,32 @@ fn what_is_attached_is_listed() {
     rig.configure(&config).unwrap();
     rig.ctl(&["reload"]).unwrap();
     assert_eq!(rig.ctl_json(&["pipelines"]).unwrap()["pipelines"].as_array().unwrap().len(), sources.len());
+}
+
+/// The models of these tests: name, artifact, input, labels.
+fn models() -> [(&'static str, Vec<u8>, &'static str, usize); 3] {
+    [
+        ("colour", onnx::colour(), COLOUR_INPUT, 3),
+        ("loudness", onnx::loudness(8000), LOUDNESS_INPUT, 8),
+        ("motion", onnx::strength(50), MOTION_INPUT, 3),
+    ]
+}
+
+/// How much red, green and blue there is.
+const COLOUR_INPUT: &str = "input = { kind = \"image\", shape = [1, 64, 64, 3], layout = \"NHWC\" }";
+
+/// How loud each eighth of half a second is.
+const LOUDNESS_INPUT: &str = "[input]\nkind = \"audio\"\nshape = [1, 8, 1000]\n[input.audio]\nrate_hz = 16000\n\
+                              [window]\nlength = 8000\nhop = 8000\n";
+
+/// How strong each axis of a second of motion is.
+const MOTION_INPUT: &str = "[input]\nkind = \"imu\"\nshape = [1, 50, 3]\nlayout = \"NTC\"\n[input.imu]\nrate_hz = 50\n\
+                            channels = [\"ax\", \"ay\", \"az\"]\n[window]\nlength = 50\nhop = 25\n";
+
+/// Starts inferd with a pipeline, and installs the model of its name.
+fn rig_with(name: &str, source: &str) -> Rig {
+    let rig = Rig::start(&pipeline_config(name, source)).unwrap();
+    let (_, artifact, input, labels) = models().into_iter().find(|(model, ..)| *model == name).unwrap();
+    rig.install(&model_folder(&rig, name, &artifact, input, labels)).unwrap();
+    rig
 }

@@ -5,9 +5,8 @@ use std::process::{Child, Command};
 
 use inferd_tests::outcomes::Collector;
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, onnx};
 
-use super::{command, has_devices, model_folder, pipeline_config, wait_for_state, wait_for_values};
+use super::{command, has_devices, print_added_latency, rig_with, wait_for_state, wait_for_values};
 
 /// A tone that is played until it is dropped.
 struct Tone(Child);
@@ -29,15 +28,6 @@ impl Drop for Tone {
     }
 }
 
-/// A pipeline that tells how loud each eighth of half a second is.
-fn loudness_rig(source: &str) -> Rig {
-    let rig = Rig::start(&pipeline_config("loudness", source)).unwrap();
-    let input = "[input]\nkind = \"audio\"\nshape = [1, 8, 1000]\n[input.audio]\nrate_hz = 16000\n\
-                 [window]\nlength = 8000\nhop = 8000\n";
-    rig.install(&model_folder(&rig, "loudness", &onnx::loudness(8000), input, 8)).unwrap();
-    rig
-}
-
 fn is_loud(values: &[f64]) -> bool {
     values.iter().all(|value| *value > 0.1)
 }
@@ -51,7 +41,7 @@ fn a_tone_is_told_from_silence() {
     if !has_devices("a_tone_is_told_from_silence") {
         return;
     }
-    let rig = loudness_rig("kind = \"microphone\"\ndevice = \"Loopback\"");
+    let rig = rig_with("loudness", "kind = \"microphone\"\ndevice = \"Loopback\"");
     wait_for_state(&rig, "loudness", "running");
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     wait_for_values(&rig, &collector, "loudness", "silence", is_silent);
@@ -60,6 +50,7 @@ fn a_tone_is_told_from_silence() {
     wait_for_values(&rig, &collector, "loudness", "a tone", is_loud);
     drop(tone);
     wait_for_values(&rig, &collector, "loudness", "silence again", is_silent);
+    print_added_latency(&collector, "loudness", "microphone");
     let runner = rig.runner_pid("loudness").unwrap();
     plug("unbind");
     println!("pulled out: {}", wait_for_state(&rig, "loudness", "waiting"));
@@ -71,7 +62,7 @@ fn a_tone_is_told_from_silence() {
 }
 
 /// Pulls the sound card out of its driver (`unbind`), or puts it back (`bind`).
-fn plug(action: &str) {
+pub(super) fn plug(action: &str) {
     let file = format!("/sys/bus/platform/drivers/snd_aloop/{action}");
     write(Path::new(&file), b"snd_aloop.0").unwrap();
 }
@@ -82,7 +73,7 @@ fn a_tone_is_heard_by_a_program() {
         return;
     }
     let microphone = ["arecord", "-q", "-D", "hw:Loopback,1", "-t", "raw", "-f", "S16_LE", "-r", "16000", "-c", "1"];
-    let rig = loudness_rig(&command(&microphone, "\"pcm\"\nrate_hz = 16000"));
+    let rig = rig_with("loudness", &command(&microphone, "\"pcm\"\nrate_hz = 16000"));
     wait_for_state(&rig, "loudness", "running");
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     let _tone = Tone::play("hw:Loopback,0");
