@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::bus::Bus;
 use crate::control::{Handle, Pulse};
+use crate::host::error::with_causes;
 use crate::host::service;
 use crate::spool::Spool;
 
@@ -19,17 +20,25 @@ pub(super) async fn feed(handle: Handle, mut pulse: Pulse, bus: Arc<Bus>, spool:
     let mut tick = tokio::time::interval(interval.min(Duration::from_secs(10)));
     loop {
         tick.tick().await;
-        if timeout(PATIENCE, answers(&mut pulse, &bus, &spool)).await == Ok(true) {
-            service::alive();
-            service::status(&handle.state().borrow().status);
-        } else {
-            tracing::error!("a part of inferd does not answer; the watchdog is not fed");
+        let answered = timeout(PATIENCE, answers(&mut pulse, &bus, &spool)).await;
+        match answered.unwrap_or_else(|_| Err(format!("nothing within {} s", PATIENCE.as_secs()))) {
+            Ok(()) => {
+                service::alive();
+                service::status(&handle.state().borrow().status);
+            }
+            Err(reason) => {
+                tracing::error!(reason, "a part of inferd does not answer; the watchdog is not fed");
+            }
         }
     }
 }
 
-async fn answers(pulse: &mut Pulse, bus: &Bus, spool: &Spool) -> bool {
+async fn answers(pulse: &mut Pulse, bus: &Bus, spool: &Spool) -> Result<(), String> {
     let spool = spool.clone();
     let counted = tokio::task::spawn_blocking(move || spool.counts()).await;
-    pulse.beats().await && counted.is_ok() && bus.alive().await.is_ok()
+    counted.map_err(|error| format!("the spool: {error}"))?;
+    if !pulse.beats().await {
+        return Err("the owner task has ended".to_owned());
+    }
+    bus.alive().await.map_err(|error| format!("the bus: {}", with_causes(&error)))
 }

@@ -129,14 +129,15 @@ impl Bus {
         if served.follower.is_finished() {
             return Err(BusError::Silent);
         }
-        let ping = served.connection.call_method(
+        // Not its Ping: a system bus lets nobody call the Peer interface of its own.
+        let answer = served.connection.call_method(
             Some("org.freedesktop.DBus"),
             "/org/freedesktop/DBus",
-            Some("org.freedesktop.DBus.Peer"),
-            "Ping",
+            Some("org.freedesktop.DBus"),
+            "GetId",
             &(),
         );
-        timeout(ANSWER_WITHIN, ping).await.map_err(|_| BusError::Silent)??;
+        timeout(ANSWER_WITHIN, answer).await.map_err(|_| BusError::Silent)??;
         Ok(())
     }
 

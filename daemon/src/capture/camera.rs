@@ -130,7 +130,7 @@ impl Running {
         match self.stream.next(feed.slots()) {
             Ok(Picture::Whole(slot, filled)) => {
                 feed.lost(self.missed(&filled));
-                let captured = filled.monotonic_ns.map_or(feed.clock().now(), |ns| feed.clock().at_monotonic_ns(ns));
+                let captured = live::captured_at(filled.monotonic_ns, feed.clock());
                 if self.pace.lets_through(captured) {
                     feed.hand_on(slot, self.stream.format, captured)?;
                 }

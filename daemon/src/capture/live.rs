@@ -36,6 +36,17 @@ pub(super) const QUEUE_CHUNKS: usize = 64;
 /// Frames that are in use beside those that wait: those that a runner works on, those between the two, one being filled.
 pub(super) const SLOTS_BESIDE: usize = 8;
 
+/// A driver's time that is further from now is none: some give the wall clock's.
+const PLAUSIBLE: Duration = Duration::from_secs(2);
+
+/// When something was captured, by what its driver says on `CLOCK_MONOTONIC`. Never later than now: some drivers tell when a
+/// picture should have been complete.
+pub(super) fn captured_at(monotonic_ns: Option<u64>, clock: &Clock) -> Tick {
+    let now = clock.now();
+    let told = monotonic_ns.map(|ns| clock.at_monotonic_ns(ns));
+    told.filter(|told| told.since(now).max(now.since(*told)) < PLAUSIBLE).map_or(now, |told| told.min(now))
+}
+
 /// Why a source gives no more frames.
 #[derive(Debug)]
 pub(super) enum Trouble {

@@ -277,7 +277,10 @@ impl AsFd for Device {
 
 impl std::fmt::Display for FourCc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(String::from_utf8_lossy(&self.0).trim_end())
+        // The highest bit says that words are big endian.
+        let [a, b, c, d] = self.0;
+        let letters = [a, b, c, d & 0x7f];
+        write!(f, "{}{}", String::from_utf8_lossy(&letters).trim_end(), if d & 0x80 == 0 { "" } else { "-BE" })
     }
 }
 
@@ -360,6 +363,7 @@ mod tests {
             assert_eq!(control_name(kernels), expected);
         }
         assert_eq!(FourCc(*b"Y16 ").to_string(), "Y16");
+        assert_eq!(FourCc([b'Y', b'1', b'6', b' ' | 0x80]).to_string(), "Y16-BE");
         assert_eq!(text(b"UVC Camera\0rest"), "UVC Camera");
     }
 

@@ -17,8 +17,10 @@ fn a_swing_is_told_from_rest() {
     }
     let names = "{ ax = \"accel_x\", ay = \"accel_y\", az = \"accel_z\" }";
     let rig = rig_with("motion", &format!("kind = \"imu\"\nnames = {names}"));
-    let reason = wait_for_state(&rig, "motion", "waiting");
-    assert!(reason.contains("accel_x"), "{reason}");
+    rig.wait_for("the missing channel to be named", |rig| {
+        Ok(rig.pipeline("motion")?["reason"].as_str().is_some_and(|reason| reason.contains("accel_x")))
+    })
+    .unwrap();
     let sensor = Accelerometer::plug_in().unwrap();
     wait_for_state(&rig, "motion", "running");
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();

@@ -106,4 +106,5 @@ fn the_installed_service_runs_three_pipelines_on_three_devices() {
     let report = String::from_utf8_lossy(&security.stdout).into_owned();
     println!("{}", report.lines().last().unwrap_or_default());
     run("systemctl", &["stop", "inferd"]);
+    assert!(!journal().contains("the watchdog is not fed"), "{}", journal());
 }

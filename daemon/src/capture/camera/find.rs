@@ -149,7 +149,7 @@ fn describe(path: &Path) -> Option<Attached> {
         device: path.display().to_string(),
         name: device.card().to_owned(),
         place: device.bus().to_owned(),
-        formats: formats.into_iter().map(|format| summary(&device, format)).collect(),
+        formats: summaries(&device, &formats),
         problem: if is_usable { String::new() } else { NOT_DECODED.to_owned() },
         source: if is_usable {
             format!("{{ kind = \"camera\", device = {} }}", quoted(&device_key.display().to_string()))
@@ -176,17 +176,28 @@ fn stable_name(node: &Path) -> Option<PathBuf> {
     links.into_iter().find(|link| fs::canonicalize(link).is_ok_and(|target| target == node))
 }
 
+/// A line for each format that is decoded, and one for all others.
+fn summaries(device: &Device, formats: &[FourCc]) -> Vec<String> {
+    let (decoded, others): (Vec<FourCc>, Vec<FourCc>) =
+        formats.iter().partition(|format| negotiate::known(**format).is_some());
+    let mut lines: Vec<String> = decoded.into_iter().map(|format| summary(device, format)).collect();
+    if !others.is_empty() {
+        let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+        lines.push(format!("not decoded: {}", names.join(", ")));
+    }
+    lines
+}
+
 /// `YUYV 160x120 to 1280x960, 9 sizes, 5 to 30 fps`
 fn summary(device: &Device, format: FourCc) -> String {
     let sizes = device.sizes(format).unwrap_or_default();
-    let known = if negotiate::known(format).is_some() { "" } else { " (not decoded)" };
     let ends = sizes.iter().flat_map(|size| match *size {
         Sizes::Discrete(size) => [size, size],
         Sizes::Stepwise { least, most, .. } => [least, most],
     });
     let pixels = |size: &ImageSize| u64::from(size.width) * u64::from(size.height);
     let (Some(least), Some(most)) = (ends.clone().min_by_key(pixels), ends.max_by_key(pixels)) else {
-        return format!("{format}{known}");
+        return format.to_string();
     };
     let title = |size: ImageSize| format!("{}x{}", size.width, size.height);
     let range = if least == most { title(least) } else { format!("{} to {}", title(least), title(most)) };
@@ -200,5 +211,5 @@ fn summary(device: &Device, format: FourCc) -> String {
         .collect();
     let fastest =
         rates.into_iter().reduce(f64::max).map(|fps| format!(", up to {} fps", tidy(fps))).unwrap_or_default();
-    format!("{format} {range}{fastest}{known}")
+    format!("{format} {range}{fastest}")
 }

@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 use super::convert::Layout;
-use crate::capture::live::{Feed, Trouble};
-use crate::host::clock::{Clock, Tick};
+use crate::capture::live::{Feed, Trouble, captured_at};
+use crate::host::clock::Tick;
 use crate::host::frames::Slot;
 
 /// Chunks a second: short enough that a window is hardly late by one, long enough to cost nothing.
@@ -24,9 +24,6 @@ pub(super) const CHUNKS_PER_SECOND: u32 = 50;
 
 /// The same as a time.
 const CHUNK: Duration = Duration::from_millis(1000 / CHUNKS_PER_SECOND as u64);
-
-/// A driver's time that is further from now is none: some plugins of ALSA give the wall clock's.
-const PLAUSIBLE: Duration = Duration::from_secs(2);
 
 /// Before a suspended device is tried again that is not awake yet.
 const WAKING: Duration = Duration::from_millis(100);
@@ -162,7 +159,8 @@ impl<R: Recorder> Stream<R> {
     }
 
     fn hand_on(&mut self, mut slot: Slot, read: &Read, feed: &mut Feed) -> Result<(), Trouble> {
-        let captured = Tick::from_ns(newest(read, feed.clock()).as_ns().saturating_sub(self.lasting_ns(read.left)));
+        let captured =
+            Tick::from_ns(captured_at(read.newest_ns, feed.clock()).as_ns().saturating_sub(self.lasting_ns(read.left)));
         self.layout.convert(slot.space(), self.chunk_frames);
         slot.set_len(self.chunk_frames * self.layout.frame_bytes_out());
         self.gap = Gap { since: captured, counted: 0 };
@@ -201,13 +199,6 @@ impl Gap {
         let why = if errno == Errno::EPIPE { "its buffer was full" } else { "the machine slept" };
         tracing::debug!(pipeline = %feed.pipeline(), chunks, "the microphone has lost sound: {why}");
     }
-}
-
-/// When the newest of a device's frames was captured.
-fn newest(read: &Read, clock: &Clock) -> Tick {
-    let now = clock.now();
-    let told = read.newest_ns.map(|ns| clock.at_monotonic_ns(ns));
-    told.filter(|told| told.since(now).max(now.since(*told)) < PLAUSIBLE).map_or(now, |told| told.min(now))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::*;
 use crate::capture::microphone::convert::Sample;
 use crate::capture::queue::{FrameQueue, Overflow};
 use crate::capture::{Frame, live};
+use crate::host::clock::Clock;
 use crate::host::wake::Bell;
 
 const PATIENCE: Duration = Duration::from_secs(30);
