@@ -17,6 +17,7 @@ use crate::config::{self, BusChoice, Config};
 use crate::control::{self, Command, Deps, Owner, Pulse, ReadConfig, State};
 use crate::host::clock::Clock;
 use crate::host::service;
+use crate::host::thermal::{self, Thermal};
 use crate::metrics::{self, Metrics, Readings};
 use crate::model::incoming::{Incoming, Offer};
 use crate::model::store::{StateLock, Store};
@@ -105,6 +106,7 @@ struct Running {
     spool: Spool,
     tasks: tokio::task::JoinSet<()>,
     _metrics: Option<metrics::Server>,
+    _thermal: thermal::Watcher,
     _incoming: Option<Arc<Incoming>>,
     // Last: the folder is given up when nothing uses it any more.
     _lock: StateLock,
@@ -120,13 +122,20 @@ impl Running {
         let uploads = upload::start(&config.upload, spool.clone(), clock.clone())?;
         let (publisher, sinks) = publish::start(&config.sinks, &config.service.outcomes_socket())?;
         let figures = Metrics::new()?;
+        let (thermal, thermal_watcher) = Thermal::watch(Path::new("/sys"))?;
         let (state_sender, state) = watch::channel(Arc::<State>::default());
-        let readings =
-            ReadOff { spool: spool.clone(), publisher: publisher.clone(), uploads: uploads.watcher(), state };
+        let readings = ReadOff {
+            spool: spool.clone(),
+            publisher: publisher.clone(),
+            uploads: uploads.watcher(),
+            thermal: thermal.clone(),
+            state,
+        };
         let server = serve_metrics(&config.metrics, &figures, readings).await?;
         let changed = Arc::new(Notify::new());
         let (pulse, beat) = control::pulse(Arc::clone(&changed));
-        let deps = Deps { store: Arc::new(store), clock, metrics: figures, spool: spool.clone(), publisher, changed };
+        let (store, metrics) = (Arc::new(store), figures);
+        let deps = Deps { store, clock, thermal, metrics, spool: spool.clone(), publisher, changed };
         let (incoming, offers) = watch_incoming(&config)?;
         let ready = Arc::new(AtomicBool::new(false));
         let links = control::Links {
@@ -147,7 +156,18 @@ impl Running {
         // Last, for what has begun to serve is drained at the end: from here on nothing fails and nothing waits.
         let owner = tokio::spawn(owner.run(offers, stopped));
         tasks.spawn(serve_service_manager(handle, ready, pulse, Arc::clone(&bus), spool.clone()));
-        Ok(Self { owner, stop, bus, sinks, spool, tasks, _metrics: server, _incoming: incoming, _lock: lock })
+        Ok(Self {
+            owner,
+            stop,
+            bus,
+            sinks,
+            spool,
+            tasks,
+            _metrics: server,
+            _thermal: thermal_watcher,
+            _incoming: incoming,
+            _lock: lock,
+        })
     }
 }
 
@@ -189,6 +209,7 @@ struct ReadOff {
     spool: Spool,
     publisher: Publisher,
     uploads: upload::Watcher,
+    thermal: Thermal,
     state: watch::Receiver<Arc<State>>,
 }
 
@@ -199,6 +220,7 @@ impl metrics::Health for ReadOff {
             spool: self.spool.counts(),
             uploads: (uploads.uploaded, uploads.failed_attempts),
             sinks: self.publisher.counts(),
+            heat: self.thermal.latest(),
         }
     }
 

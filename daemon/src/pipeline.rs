@@ -13,6 +13,7 @@
 
 mod control;
 mod figures;
+mod limit;
 mod status;
 
 use std::os::fd::AsFd as _;
@@ -24,10 +25,11 @@ use inferd_core::Name;
 use inferd_core::outcome::{FailedStage, Failure, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::capture::{End, FrameQueue, Source, SourceInfo, Window, Windower};
+use crate::capture::{End, FrameQueue, Rest, Source, SourceInfo, Window, Windower, Wiring};
 use crate::engine::{Back, Engine, Health, Runner, RunnerSettings, Served};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
+use crate::host::thermal::Thermal;
 use crate::host::wake::Bell;
 use crate::judge::Judge;
 use crate::metrics::PipelineMetrics;
@@ -38,6 +40,7 @@ use crate::spool::{Offered, Spool};
 use control::{Answer, Inbox, Promotion};
 pub use control::{Handle, Promoted};
 pub use figures::{Counts, PipelineState};
+use limit::Limit;
 use status::Ended;
 pub use status::{Serving, Snapshot, Status};
 
@@ -55,6 +58,8 @@ pub struct Parts {
     pub settings: RunnerSettings,
     /// Time.
     pub clock: Clock,
+    /// How hot the machine is.
+    pub thermal: Thermal,
     /// Its figures.
     pub metrics: PipelineMetrics,
     /// Where samples go.
@@ -87,6 +92,7 @@ struct Pipeline {
     /// A source that breaks is not worth another try.
     ends_for_good: bool,
     windows: Windower,
+    limit: Limit,
     engine: Engine,
     judge: Judge,
     judged: Arc<LoadedVersion>,
@@ -114,7 +120,13 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
     let windows = Windower::new(info.clone(), &version.manifest)?;
     let bell = Bell::new()?;
     let status = Arc::new(Status::new(Arc::clone(&parts.changed)));
-    let (frames, source) = parts.source.start(&parts.name, parts.clock.clone(), bell.clone())?;
+    let wiring = Wiring {
+        pipeline: parts.name.clone(),
+        clock: parts.clock.clone(),
+        bell: bell.clone(),
+        rest: Rest::of(&parts.config.power),
+    };
+    let (frames, source) = parts.source.start(wiring)?;
     let (handle, inbox) = control::pair(info, frames.clone(), Arc::clone(&status), bell.clone());
     // From here on the source's thread ends, whatever happens.
     let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
@@ -122,6 +134,7 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         _guard: guard,
         judge: Judge::new(&version.manifest, parts.config.threshold, parts.config.margin),
         sampler: Sampler::new(&parts.config.sampling, parts.clock.clone()),
+        limit: Limit::new(&parts.name, &parts.config.power, parts.thermal),
         engine: Engine::new(parts.settings, parts.runner, parts.clock.clone(), bell.clone()),
         name: parts.name,
         config: parts.config,
@@ -195,7 +208,7 @@ impl Pipeline {
     /// Moves windows from the source to the runner while it has room.
     fn feed(&mut self) {
         while self.engine.has_room() && !self.status.is_stopping() {
-            match self.windows.cut() {
+            match self.windows.cut(|taken| self.limit.wants(taken)) {
                 Ok(Some(window)) => self.engine.submit(window),
                 Ok(None) => match self.frames.pop() {
                     Some(frame) => self.windows.push(frame),
@@ -210,6 +223,8 @@ impl Pipeline {
     fn cut_again(&mut self, windows: Vec<Window>) {
         let Some(first) = windows.first() else { return };
         if !self.status.is_stopping() && self.windows.rewind(first.seq) {
+            // They were wanted.
+            self.limit.begin_anew();
             return;
         }
         for window in windows {
@@ -296,8 +311,9 @@ impl Pipeline {
         self.metrics.frames(frames.accepted, [frames.overflown, frames.unreadable, frames.lost]);
         self.metrics.source_restarts(frames.restarts);
         self.status.frames(frames);
+        self.metrics.skipped(self.limit.skipped());
         self.metrics.throttled(self.sampler.throttled());
-        if self.status.serves(&self.engine, obstacle.as_deref()) {
+        if self.status.serves(&self.engine, obstacle.as_ref()) {
             let runner = self.engine.runner();
             let level = runner.map(|runner| runner.ready().sandbox.level());
             let version = &self.engine.version().id;

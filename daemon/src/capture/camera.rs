@@ -8,28 +8,24 @@
 
 mod find;
 mod negotiate;
-mod pace;
 mod stream;
 
 use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use inferd_core::Name;
 use inferd_core::manifest::Kind;
 use nix::poll::PollFlags;
 
 use super::live::{self, Feed, Live, Trouble};
+use super::pace::Pace;
 use super::queue::{FrameQueue, Overflow};
-use super::{Needs, Source, SourceInfo};
+use super::{Needs, Source, SourceInfo, Wiring};
 use crate::config;
-use crate::host::clock::Clock;
 use crate::host::v4l2::{Control, Device, Filled};
-use crate::host::wake::Bell;
 use find::Found;
 pub(super) use find::attached;
 use negotiate::{Choice, Wanted};
-use pace::Pace;
 use stream::{NoPicture, NotStarted, Picture, Stream};
 
 /// How many of the best choices are tried.
@@ -62,8 +58,8 @@ impl Source for Camera {
         false
     }
 
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
-        live::start(*self, live::QUEUE_PICTURES, Overflow::KeepNewest, (pipeline, clock, bell))
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+        live::start(*self, live::QUEUE_PICTURES, Overflow::KeepNewest, wiring)
     }
 }
 

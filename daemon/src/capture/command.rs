@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::thread::JoinHandle;
 
-use inferd_core::Name;
 use inferd_core::frame::Format;
 use inferd_core::manifest::Kind;
 
@@ -23,12 +22,10 @@ use super::format::{FormatError, Pictures, Rows, Syntax, Video};
 use super::live::{self, Feed, Live, Trouble};
 use super::queue::{End, FrameQueue, Overflow};
 use super::slots::Slots;
-use super::{Source, SourceInfo};
+use super::{Source, SourceInfo, Wiring};
 use crate::config::{self, AtEnd, StreamFormat};
-use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::host::frames::Slot;
-use crate::host::wake::Bell;
 use output::Output;
 use process::Process;
 
@@ -82,11 +79,11 @@ impl Source for Command {
         false
     }
 
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)> {
         // What is to be read to its end waits for the model; what goes on for ever does not.
         let overflow = if self.config.at_end == AtEnd::Stop { Overflow::Block } else { Overflow::KeepNewest };
         let capacity = if self.info.kind == Kind::Image { live::QUEUE_PICTURES } else { live::QUEUE_CHUNKS };
-        live::start(*self, capacity, overflow, (pipeline, clock, bell))
+        live::start(*self, capacity, overflow, wiring)
     }
 }
 
@@ -100,7 +97,7 @@ impl Live for Command {
         let mut process = Process::start(&self.program, self.config.arguments()).map_err(failed)?;
         let (stdout, stderr) = process.take_output().map_err(failed)?;
         let who = format!("{}: {}", feed.pipeline(), self.config.program());
-        let output = Output::new(stdout, stderr, who, feed.stopping().clone(), self.config.silence());
+        let output = Output::new(stdout, stderr, who, feed.interrupts(), self.config.silence());
         Ok(Running { process, stream: Stream::new(&self.config.format, output) })
     }
 
@@ -108,6 +105,7 @@ impl Live for Command {
         match read_to_end(&mut stream, feed) {
             Err(trouble) => trouble,
             Ok(_) if feed.is_stopped() => Trouble::Stopped,
+            Ok(_) if feed.rests() => Trouble::Resting,
             Ok(given_up) => self.ended(process, &mut stream, given_up),
         }
     }

@@ -4,22 +4,24 @@
 //! - What is not there now is waited for: with pauses that grow, and at once when something appears where it would. The
 //!   pipeline says meanwhile what it waits for, and its runner stays.
 //! - Windows do not span what was missed.
+//! - A source that rests is closed: its device is free, its program ended. It is opened again when the rest is over.
 //! - The thread ends soon after [`FrameQueue::stop`]: whatever it waits for, it waits for the bell, too.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use inferd_core::Name;
 use inferd_core::frame::Format;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::Frame;
 use super::error::SourceError;
-use super::queue::{End, FrameQueue, Overflow, Stopped};
+use super::queue::{End, FrameQueue, Obstacle, Overflow, Stopped};
+use super::rest::{Rest, Resting};
 use super::slots::Slots;
+use super::{Frame, Wiring};
 use crate::host::backoff::Backoff;
 use crate::host::clock::{Clock, Tick};
 use crate::host::error::with_causes;
@@ -52,6 +54,8 @@ pub(super) fn captured_at(monotonic_ns: Option<u64>, clock: &Clock) -> Tick {
 pub(super) enum Trouble {
     /// The pipeline wants no more.
     Stopped,
+    /// It is to be closed for a while.
+    Resting,
     /// It may come back; the sentence says what happened.
     Passing(String),
     /// It has come to its end.
@@ -110,21 +114,21 @@ pub(super) fn start(
     live: impl Live,
     capacity: usize,
     overflow: Overflow,
-    (pipeline, clock, bell): (&Name, Clock, Bell),
+    Wiring { pipeline, clock, bell, rest }: Wiring,
 ) -> io::Result<(FrameQueue, JoinHandle<()>)> {
     let stopping = Bell::new()?;
     let queue = FrameQueue::of_device(capacity, overflow, bell, stopping.clone());
     let count = u32::try_from(capacity + SLOTS_BESIDE).unwrap_or(u32::MAX);
+    let name = format!("cap-{pipeline}");
     let feed = Feed {
-        pipeline: pipeline.clone(),
+        pipeline,
         slots: Slots::new(count, queue.clone()),
         queue: queue.clone(),
-        stopping,
-        clock,
+        interrupts: Interrupts { stopping, rest, clock },
         after_gap: false,
         frames: 0,
     };
-    let thread = Builder::new().name(format!("cap-{pipeline}")).spawn(move || run(live, feed))?;
+    let thread = Builder::new().name(name).spawn(move || run(live, feed))?;
     Ok((queue, thread))
 }
 
@@ -141,6 +145,7 @@ fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Inf
     let mut has_served = false;
     let mut told = String::new();
     loop {
+        feed.rest_out()?;
         // Made before it is tried to open it: what appears meanwhile is not missed.
         let arrivals = Arrivals::watch(L::APPEARS_IN);
         let (trouble, pause) = match live.open(feed) {
@@ -149,19 +154,28 @@ fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Inf
                     feed.queue.count_restart();
                 }
                 feed.frames = 0;
-                let begun = feed.clock.now();
+                let begun = feed.clock().now();
                 let trouble = live.follow(stream, feed);
                 feed.after_gap = true;
                 if feed.frames > 0 {
                     told.clear();
                 }
-                (trouble, backoff.after_service(feed.clock.now().since(begun), feed.frames))
+                (trouble, backoff.after_service(feed.clock().now().since(begun), feed.frames))
             }
             Err(trouble) => (trouble, backoff.after_failed_start()),
         };
-        let Trouble::Passing(reason) = trouble else { return Err(trouble) };
-        feed.announce::<L>(&reason, pause, &mut told);
-        feed.wait_for(arrivals.as_ref(), pause)?;
+        match trouble {
+            // It is closed on purpose: no trouble is behind it.
+            Trouble::Resting => (backoff, has_served) = (Backoff::default(), false),
+            Trouble::Passing(reason) => {
+                feed.announce::<L>(&reason, pause, &mut told);
+                match feed.wait_for(arrivals.as_ref(), pause) {
+                    Err(Trouble::Resting) | Ok(()) => {}
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+            Trouble::Stopped | Trouble::Over(_) => return Err(trouble),
+        }
     }
 }
 
@@ -170,8 +184,7 @@ pub(super) struct Feed {
     pipeline: Name,
     queue: FrameQueue,
     slots: Slots,
-    stopping: Bell,
-    clock: Clock,
+    interrupts: Interrupts,
     /// The next frame does not go on where the one before it ended.
     after_gap: bool,
     /// Frames since it was opened.
@@ -184,12 +197,17 @@ impl Feed {
     }
 
     pub(super) const fn clock(&self) -> &Clock {
-        &self.clock
+        &self.interrupts.clock
     }
 
-    /// Rung when the pipeline stops.
-    pub(super) const fn stopping(&self) -> &Bell {
-        &self.stopping
+    /// What ends the waiting for a device.
+    pub(super) fn interrupts(&self) -> Interrupts {
+        self.interrupts.clone()
+    }
+
+    /// Whether the source is to be closed now.
+    pub(super) fn rests(&self) -> bool {
+        self.interrupts.rests()
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -202,12 +220,19 @@ impl Feed {
     }
 
     /// Hands a frame on that was `captured` then.
+    ///
+    /// # Errors
+    /// [`Trouble::Stopped`]; [`Trouble::Resting`], and the frame is gone.
     pub(super) fn hand_on(&mut self, slot: Slot, format: Format, captured: Tick) -> Result<(), Trouble> {
+        self.interrupts.rest.frame_came(self.clock().now());
+        if self.rests() {
+            return Err(Trouble::Resting);
+        }
         if self.frames == 0 {
             self.queue.hold_up(None);
         }
         self.frames = self.frames.saturating_add(1);
-        let captured_unix_ns = self.clock.unix_ns_at(captured);
+        let captured_unix_ns = self.clock().unix_ns_at(captured);
         let after_gap = std::mem::take(&mut self.after_gap);
         Ok(self.queue.push(Frame { captured, captured_unix_ns, after_gap, format, slot })?)
     }
@@ -231,17 +256,18 @@ impl Feed {
     /// Waits until a descriptor is ready, at most for `patience` (zero is for ever). `false` where it is not by then.
     ///
     /// # Errors
-    /// [`Trouble::Stopped`]; [`Trouble::Passing`] where it cannot be waited for.
+    /// [`Trouble::Stopped`], [`Trouble::Resting`]; [`Trouble::Passing`] where it cannot be waited for.
     pub(super) fn wait(&self, fd: BorrowedFd<'_>, ready: PollFlags, patience: Duration) -> Result<bool, Trouble> {
-        let timeout = match patience {
-            Duration::ZERO => PollTimeout::NONE,
-            patience => PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX),
-        };
+        let patience = self.interrupts.patience(patience);
         loop {
-            let mut fds = [PollFd::new(fd, ready), PollFd::new(self.stopping.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, timeout) {
+            if self.rests() {
+                return Err(Trouble::Resting);
+            }
+            let mut fds = [PollFd::new(fd, ready), PollFd::new(self.interrupts.stopping.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, patience.timeout()) {
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(Trouble::passing(format_args!("cannot be waited for: {error}"))),
+                Ok(0) if !patience.is_over() => {}
                 Ok(0) => return Ok(false),
                 Ok(_) if fds[1].any().unwrap_or(true) => return Err(Trouble::Stopped),
                 Ok(_) => return Ok(true),
@@ -254,7 +280,24 @@ impl Feed {
     /// # Errors
     /// [`Trouble::Stopped`]
     pub(super) fn sleep_until(&self, due: Tick) -> Result<(), Trouble> {
-        Ok(self.queue.sleep_until(due, &self.clock)?)
+        Ok(self.queue.sleep_until(due, self.clock())?)
+    }
+
+    /// Waits for the end of a rest, where there is one.
+    fn rest_out(&self) -> Result<(), Trouble> {
+        let mut rested = false;
+        while let Some(Resting { until, reason }) = self.interrupts.rest.now(self.clock()) {
+            if !std::mem::replace(&mut rested, true) {
+                tracing::info!(pipeline = %self.pipeline, reason, "the source is closed");
+            }
+            self.queue.hold_up(Some(Obstacle::Rest(reason.into())));
+            self.queue.sleep_until(until, self.clock())?;
+        }
+        if rested {
+            tracing::info!(pipeline = %self.pipeline, "the source is opened again");
+            self.queue.hold_up(None);
+        }
+        Ok(())
     }
 
     /// What comes back at once is nothing to wait for; what is still missing is no news.
@@ -264,16 +307,17 @@ impl Feed {
             reason.clone_into(told);
         }
         if !pause.is_zero() {
-            self.queue.hold_up(Some(format!("{reason}; {} within {} s", L::AGAIN, pause.as_secs().max(1))));
+            let reason = format!("{reason}; {} within {} s", L::AGAIN, pause.as_secs().max(1));
+            self.queue.hold_up(Some(Obstacle::Missing(reason.into())));
         }
     }
 
     /// Waits for the end of a pause, or until something has appeared.
     fn wait_for(&self, arrivals: Option<&Arrivals>, pause: Duration) -> Result<(), Trouble> {
-        let again = self.clock.now().plus(pause);
-        let Some(arrivals) = arrivals else { return Ok(self.queue.sleep_until(again, &self.clock)?) };
+        let again = self.clock().now().plus(pause);
+        let Some(arrivals) = arrivals else { return self.sleep_until(again) };
         loop {
-            let left = self.clock.nap(again);
+            let left = self.clock().nap(again);
             if left.is_zero() {
                 return if self.queue.is_stopped() { Err(Trouble::Stopped) } else { Ok(()) };
             }
@@ -282,6 +326,55 @@ impl Feed {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What ends the waiting for a device: the pipeline stops, or the source is to rest.
+#[derive(Clone, Debug)]
+pub(super) struct Interrupts {
+    stopping: Bell,
+    rest: Rest,
+    clock: Clock,
+}
+
+impl Interrupts {
+    /// Rung when the pipeline stops.
+    pub(super) const fn stopping(&self) -> &Bell {
+        &self.stopping
+    }
+
+    /// Whether the source is to be closed now.
+    pub(super) fn rests(&self) -> bool {
+        self.rest.is_due(&self.clock)
+    }
+
+    /// For something that may take so long (zero is for ever) from now on.
+    pub(super) fn patience(&self, patience: Duration) -> Patience<'_> {
+        let ends = (!patience.is_zero()).then(|| Instant::now() + patience);
+        Patience { interrupts: self, ends }
+    }
+}
+
+/// How long a device is waited for. It is waited for in parts, between which one looks whether the source is to rest.
+#[derive(Debug)]
+pub(super) struct Patience<'a> {
+    interrupts: &'a Interrupts,
+    ends: Option<Instant>,
+}
+
+impl Patience<'_> {
+    /// Of the next part.
+    pub(super) fn timeout(&self) -> PollTimeout {
+        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+        let part = [left, self.interrupts.rest.look_within(&self.interrupts.clock)].into_iter().flatten().min();
+        // Rounded up: less than a millisecond would be polled for in circles.
+        let rounded = |part| PollTimeout::try_from(part + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        part.map_or(PollTimeout::NONE, rounded)
+    }
+
+    /// Whether it has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| ends <= Instant::now())
     }
 }
 
@@ -298,3 +391,6 @@ impl Arrivals {
         (watched > 0).then_some(Self(inotify))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,11 @@ mod format;
 mod imu;
 mod live;
 mod microphone;
+mod pace;
 mod queue;
 mod record;
 mod recording;
+mod rest;
 mod slots;
 mod window;
 
@@ -31,7 +33,9 @@ use crate::host::frames::Slot;
 use crate::host::wake::Bell;
 pub use attached::{Attached, attached};
 pub use error::SourceError;
-pub use queue::{End, Figures, FrameQueue, NotRecorded, Overflow};
+pub(crate) use pace::Pace;
+pub use queue::{End, Figures, FrameQueue, NotRecorded, Obstacle, Overflow};
+pub use rest::Rest;
 pub use window::{Mismatch, RECALLABLE, Window, Windower};
 pub(crate) use window::{cut_alike, fits};
 
@@ -71,12 +75,24 @@ pub trait Source: Send {
     /// Whether a break is the end: it would break in the same way again.
     fn ends_for_good(&self) -> bool;
 
-    /// Starts the thread that puts its frames into a queue, which rings `bell`. The thread ends soon after
-    /// [`FrameQueue::stop`].
+    /// Starts the thread that puts its frames into a queue. The thread ends soon after [`FrameQueue::stop`].
     ///
     /// # Errors
     /// Where the system gives no thread, or no descriptor.
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)>;
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)>;
+}
+
+/// What a source is started with.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// The pipeline's name.
+    pub pipeline: Name,
+    /// Time.
+    pub clock: Clock,
+    /// Rung whenever the pipeline should look.
+    pub bell: Bell,
+    /// When a live source is closed on purpose.
+    pub rest: Rest,
 }
 
 /// What a model needs, as far as a device can be set to it.

@@ -8,6 +8,7 @@
 //! is only while it waits for room, not while it sleeps until a frame is due.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -59,11 +60,27 @@ struct Inner {
 struct State {
     frames: VecDeque<Frame>,
     figures: Figures,
-    obstacle: Option<Arc<str>>,
+    obstacle: Option<Obstacle>,
     end: Option<End>,
     stopped: bool,
     /// The source waits for room.
     is_held_up: bool,
+}
+
+/// Why a source gives nothing for a while; each is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// What it needs is not there.
+    Missing(Arc<str>),
+    /// It is closed on purpose.
+    Rest(Arc<str>),
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Missing(reason) | Self::Rest(reason)) = self;
+        f.write_str(reason)
+    }
 }
 
 /// What has come of a source's frames since it was started.
@@ -215,9 +232,8 @@ impl FrameQueue {
         self.lock().figures.restarts += 1;
     }
 
-    /// Says what the source waits for, or that it goes on. Called by the source.
-    pub fn hold_up(&self, obstacle: Option<String>) {
-        let obstacle = obstacle.map(Arc::from);
+    /// Says why the source gives nothing, or that it goes on. Called by the source.
+    pub fn hold_up(&self, obstacle: Option<Obstacle>) {
         let mut state = self.lock();
         if state.obstacle != obstacle {
             state.obstacle = obstacle;
@@ -226,8 +242,8 @@ impl FrameQueue {
         }
     }
 
-    /// Figures so far, and what the source waits for, if it does. Called by the pipeline.
-    pub fn look(&self) -> (Figures, Option<Arc<str>>) {
+    /// Figures so far, and why the source gives nothing, if it does not. Called by the pipeline.
+    pub fn look(&self) -> (Figures, Option<Obstacle>) {
         let state = self.lock();
         (state.figures, state.obstacle.clone())
     }

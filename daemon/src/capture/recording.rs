@@ -13,17 +13,15 @@ use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use inferd_core::Name;
 use inferd_core::manifest::Kind;
 
 use super::error::SourceError;
 use super::queue::{End, FrameQueue, Overflow, Stopped};
 use super::slots::Slots;
-use super::{Frame, Source, SourceInfo};
+use super::{Frame, Source, SourceInfo, Wiring};
 use crate::config::{AtEnd, Pace, Recording};
 use crate::host::clock::{Clock, Tick};
 use crate::host::error::with_causes;
-use crate::host::wake::Bell;
 use csv::Csv;
 use images::Folder;
 use npy::Npy;
@@ -124,7 +122,9 @@ impl Source for Player {
     }
 
     /// The thread ends within one frame's reading.
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+        // A file costs nothing to keep open: it does not rest.
+        let Wiring { pipeline, clock, bell, rest: _ } = wiring;
         let overflow = if self.recording.pace == Pace::Live { Overflow::KeepNewest } else { Overflow::Block };
         let queue = FrameQueue::new(QUEUE_FRAMES, overflow, bell);
         let playing = Playing {
@@ -219,6 +219,8 @@ impl Playing {
 mod tests {
     use super::reader::Read;
     use super::*;
+    use crate::capture::Rest;
+    use crate::host::wake::Bell;
 
     /// Frames without end, ten a second.
     struct Endless;
@@ -240,8 +242,9 @@ mod tests {
         let info = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
         let player = Box::new(Player { info, reader: Box::new(Endless), recording });
         let clock = Clock::manual();
-        let name = "test".parse().unwrap();
-        let (queue, thread) = player.start(&name, clock.clone(), Bell::new().unwrap()).unwrap();
+        let (pipeline, bell) = ("test".parse().unwrap(), Bell::new().unwrap());
+        let wiring = Wiring { pipeline, clock: clock.clone(), bell, rest: Rest::never() };
+        let (queue, thread) = player.start(wiring).unwrap();
         (queue, thread, clock)
     }
 

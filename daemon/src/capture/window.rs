@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Windows are numbered from 0 without a gap, also when a swap changes their length or hop.
-//! - Every window is cut exactly once: window n+1 begins `hop` samples after window n. At a change of the cut the samples
+//! - Every window is cut exactly once: window n+1 begins `hop` samples after window n, or a multiple of that where windows
+//!   are not wanted. At a change of the cut the samples
 //!   that wait are kept and the next window begins where it would have begun, whatever channels it takes of them.
 //! - The last [`RECALLABLE`] windows can be cut again, from where they began, until a gap comes: they may have been cut for
 //!   a version that is replaced before it has served them.
@@ -10,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use inferd_core::frame::Format;
 use inferd_core::manifest::{ImuInput, Kind, Manifest, Preprocess};
@@ -23,6 +25,9 @@ const SLOTS: u32 = 8;
 
 /// Windows back from the newest that can be cut again: at least as many as an engine holds.
 pub const RECALLABLE: usize = 2;
+
+/// Windows that are left out before it is given up that an earlier one can be cut again: so much memory it may cost.
+const HELD_WINDOWS: usize = 16;
 
 /// What one inference looks at.
 #[derive(Debug)]
@@ -125,21 +130,25 @@ impl Windower {
         }
     }
 
-    /// The next window, if enough frames have come.
+    /// The next window that is wanted, if enough frames have come. What is not wanted gets no number; `wants` is asked once for
+    /// each, by the time at which its last sample was taken.
     ///
     /// # Errors
     /// [`PoolError`] where there is no memory for windows.
-    pub fn cut(&mut self) -> Result<Option<Window>, PoolError> {
+    pub fn cut(&mut self, mut wants: impl FnMut(Tick) -> bool) -> Result<Option<Window>, PoolError> {
         let window = match &mut self.cut {
-            Cut::Whole(frames) => frames.pop_front().map(|frame| Window {
-                seq: self.next_seq,
-                captured: frame.captured,
-                captured_unix_ns: frame.captured_unix_ns,
-                format: frame.format,
-                channels: Arc::clone(&self.unnamed),
-                slot: frame.slot,
-            }),
-            Cut::Stream(stream) => stream.cut(self.next_seq)?,
+            Cut::Whole(frames) => {
+                let wanted = std::iter::from_fn(|| frames.pop_front()).find(|frame| wants(frame.captured));
+                wanted.map(|frame| Window {
+                    seq: self.next_seq,
+                    captured: frame.captured,
+                    captured_unix_ns: frame.captured_unix_ns,
+                    format: frame.format,
+                    channels: Arc::clone(&self.unnamed),
+                    slot: frame.slot,
+                })
+            }
+            Cut::Stream(stream) => stream.cut(self.next_seq, wants)?,
         };
         self.next_seq += u64::from(window.is_some());
         Ok(window)
@@ -202,6 +211,8 @@ pub(crate) fn fits(source: &SourceInfo, manifest: &Manifest) -> Result<(), Misma
 struct Stream {
     /// How a window's bytes are to be read.
     format: Format,
+    /// Rows a second.
+    rate_hz: f64,
     /// Names of a window's columns, of IMU.
     names: Arc<[String]>,
     /// Bytes of a row as it comes.
@@ -246,6 +257,7 @@ impl Stream {
         let is_sound = columns.is_empty();
         Some(Self {
             format,
+            rate_hz: source.rate_hz,
             names,
             source_row_bytes: if is_sound { 2 } else { source.channels.len() * 4 },
             row_bytes: if is_sound { 2 } else { columns.len() * 4 },
@@ -298,9 +310,10 @@ impl Stream {
         }
     }
 
-    fn cut(&mut self, seq: u64) -> Result<Option<Window>, PoolError> {
-        let place = self.start * self.source_row_bytes..(self.start + self.length) * self.source_row_bytes;
-        let Some(rows) = self.waiting.get(place) else { return Ok(None) };
+    fn cut(&mut self, seq: u64, mut wants: impl FnMut(Tick) -> bool) -> Result<Option<Window>, PoolError> {
+        if self.rows().is_none() {
+            return Ok(None);
+        }
         let bytes = self.length * self.row_bytes;
         let pool = match &self.pool {
             Some(pool) if pool.slot_bytes() >= bytes => pool,
@@ -308,6 +321,10 @@ impl Stream {
         };
         // All slots are in use only while a runner is behind: the window is cut when one comes back.
         let Some(mut slot) = pool.try_take() else { return Ok(None) };
+        while self.rows().is_some() && !wants(self.taken()) {
+            self.skip();
+        }
+        let Some(rows) = self.rows() else { return Ok(None) };
         pick(rows, self.source_row_bytes, &self.columns, &mut slot.space()[..bytes]);
         slot.set_len(bytes);
         self.begun.push_back((seq, self.start));
@@ -323,6 +340,28 @@ impl Stream {
             channels: Arc::clone(&self.names),
             slot,
         }))
+    }
+
+    /// The rows of the next window, if they have come.
+    fn rows(&self) -> Option<&[u8]> {
+        self.waiting.get(self.start * self.source_row_bytes..(self.start + self.length) * self.source_row_bytes)
+    }
+
+    /// When the last row of the next window was taken: what came at once was not taken at once.
+    fn taken(&self) -> Tick {
+        let later = (self.waiting.len() / self.source_row_bytes).saturating_sub(self.start + self.length);
+        let later = u32::try_from(later).map_or(f64::MAX, f64::from) / self.rate_hz;
+        let before = Duration::try_from_secs_f64(later).unwrap_or(Duration::ZERO);
+        Tick::default().plus(self.captured.since(Tick::default().plus(before)))
+    }
+
+    /// Leaves the next window out. What earlier ones were cut from is held for a while, not for as long as none is wanted.
+    fn skip(&mut self) {
+        self.start += self.hop;
+        let held = self.start.saturating_sub(HELD_WINDOWS * self.hop.max(self.length));
+        while self.begun.front().is_some_and(|(_, start)| *start < held) {
+            self.begun.pop_front();
+        }
     }
 
     fn rewind(&mut self, seq: u64) -> bool {

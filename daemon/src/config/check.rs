@@ -4,6 +4,7 @@
 
 mod command;
 mod device;
+mod power;
 mod recording;
 
 use std::fmt::Display;
@@ -205,6 +206,7 @@ fn check_pipeline(key: &str, pipeline: &Pipeline, found: &mut Findings) {
         found.range(format!("{key}.margin"), margin, 0.0..=1.0, "");
     }
     check_sampling(key, &pipeline.sampling, found);
+    power::check(&format!("{key}.power"), pipeline, found);
     match &pipeline.source {
         Source::Recording(recording) => recording::check(&format!("{key}.source"), recording, found),
         Source::Command(command) => command::check(&format!("{key}.source"), command, found),

@@ -10,6 +10,7 @@ mod check;
 mod layers;
 mod load;
 mod pipeline;
+mod power;
 mod problem;
 mod source;
 mod watch;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::{load, load_for_start};
 pub use pipeline::{Pipeline, Sampling, Strategy};
+pub use power::{Hours, Power, Span};
 pub use problem::{ConfigProblem, Place, Severity, describe};
 pub use source::{
     AtEnd, Camera, CameraFormat, Command, ControlValue, Imu, Microphone, Pace, Recording, Source, StreamFormat,

@@ -3,7 +3,7 @@
 use inferd_core::Name;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Power, Source};
 
 /// A source, a model and what to do with outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Pipeline {
     /// Which windows to keep.
     #[serde(default)]
     pub sampling: Sampling,
+    /// How it spares power.
+    #[serde(default)]
+    pub power: Power,
 }
 
 fn yes() -> bool {

@@ -62,6 +62,14 @@ fn everything() -> Config {
         threshold: Some(0.5),
         margin: Some(0.5),
         sampling: Sampling { strategy: Strategy::Entropy, above: 0.5, per_minute: 1.0 },
+        power: Power {
+            max_per_second: Some(1.0),
+            active: vec!["Mon-Fri 07:00-19:00".to_owned()].try_into().unwrap(),
+            on_s: Some(1.0),
+            off_s: Some(1.0),
+            slow_above_c: Some(1.0),
+            slow_to_per_second: Some(1.0),
+        },
     };
     Config {
         service: Service { state_dir: "/s".into(), runtime_dir: "/r".into(), device_id: Some("d".into()) },

@@ -13,6 +13,7 @@ use crate::config;
 use crate::engine::{self, RunnerSettings, StartError};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
+use crate::host::thermal::Thermal;
 use crate::metrics::Metrics;
 use crate::model::bundle::BundleError;
 use crate::model::store::{Loaded, LoadedVersion, Store, StoreError};
@@ -27,6 +28,8 @@ pub struct Deps {
     pub store: Arc<Store>,
     /// Time.
     pub clock: Clock,
+    /// How hot the machine is.
+    pub thermal: Thermal,
     /// Figures.
     pub metrics: Metrics,
     /// Samples.
@@ -69,6 +72,7 @@ pub(super) fn launch(
         runner,
         settings,
         clock: deps.clock.clone(),
+        thermal: deps.thermal.clone(),
         metrics: deps.metrics.pipeline(name),
         spool: deps.spool.clone(),
         publisher: deps.publisher.clone(),

@@ -168,8 +168,12 @@ pub(super) fn status_line(pipelines: &BTreeMap<Name, Pipeline>, config_error: &s
         return "no pipeline is configured; see inferd.toml(5)".to_owned();
     }
     let running = pipelines.values().filter(|pipeline| pipeline.state == PipelineState::Running).count();
+    let resting = pipelines.values().filter(|pipeline| pipeline.state == PipelineState::Resting).count();
     let trouble = |pipeline: &&Pipeline| matches!(pipeline.state, PipelineState::Waiting | PipelineState::Failed);
     let mut line = format!("{running} of {} pipelines run", pipelines.len());
+    if resting > 0 {
+        line = format!("{line}, {resting} rest");
+    }
     for (name, pipeline) in pipelines.iter().filter(|(_, pipeline)| trouble(pipeline)) {
         line = format!("{line}; {name} {}: {}", pipeline.state.word(), pipeline.reason);
     }
@@ -186,12 +190,19 @@ impl State {
         !self.status.is_empty() && !self.pipelines.values().any(undecided)
     }
 
-    /// The pipelines that should serve and do not, a line each, with the reason. What is not enabled, or was stopped by hand,
-    /// should not.
+    /// The pipelines that should serve and do not, a line each, with the reason. What is not enabled, was stopped by hand, or
+    /// rests, should not.
     pub fn not_serving(&self) -> String {
-        let serves = |state| matches!(state, PipelineState::Running | PipelineState::Finished | PipelineState::Stopped);
-        let lines = self.pipelines.iter().filter(|(_, pipeline)| pipeline.enabled && !serves(pipeline.state));
+        let lines = self.pipelines.iter().filter(|(_, pipeline)| pipeline.enabled && !is_as_asked(pipeline.state));
         lines.map(|(name, pipeline)| format!("{name} {}: {}\n", pipeline.state.word(), pipeline.reason)).collect()
+    }
+}
+
+/// It serves, or does not because nobody wants it to.
+const fn is_as_asked(state: PipelineState) -> bool {
+    match state {
+        PipelineState::Running | PipelineState::Resting | PipelineState::Finished | PipelineState::Stopped => true,
+        PipelineState::Waiting | PipelineState::Starting | PipelineState::Failed => false,
     }
 }
 
@@ -218,8 +229,8 @@ mod tests {
     #[test]
     fn only_enabled_pipelines_count_for_readiness() {
         for state in PipelineState::ALL {
-            let serves = matches!(state, PipelineState::Running | PipelineState::Finished | PipelineState::Stopped);
-            let expected = if serves { String::new() } else { format!("belt {}: of this\n", state.word()) };
+            let is_well = ["running", "resting", "finished", "stopped"].contains(&state.word());
+            let expected = if is_well { String::new() } else { format!("belt {}: of this\n", state.word()) };
             assert_eq!(with(true, state).not_serving(), expected);
             assert_eq!(with(false, state).not_serving(), "");
         }

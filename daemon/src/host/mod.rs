@@ -1,4 +1,4 @@
-//! What the machine gives: time, durable files, memory for frames, wake-ups, the service manager. What would make a test
+//! What the machine gives: time, durable files, memory for frames, wake-ups, the service manager, its heat. What would make a test
 //! wait or guess can be replaced in it.
 
 pub mod backoff;
@@ -9,5 +9,6 @@ pub mod frames;
 pub mod log;
 pub mod permission;
 pub mod service;
+pub mod thermal;
 pub mod v4l2;
 pub mod wake;

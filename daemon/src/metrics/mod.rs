@@ -7,6 +7,7 @@
 //!   series of a pipeline or a model end with it. The version that serves is one `info` series a pipeline.
 //! - What can be read off at any time (spool, sinks, memory) is read at the scrape, not kept up to date.
 
+mod heat;
 mod http;
 mod pipeline;
 mod process;
@@ -15,7 +16,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub use http::{Health, HttpError, Server, serve};
@@ -29,6 +31,7 @@ pub struct Metrics(Arc<Families>);
 struct Families {
     registry: Registry,
     pipeline: pipeline::Families,
+    heat: heat::Families,
     swaps: IntCounterVec,
     installs: IntCounterVec,
     config_reloads: IntCounterVec,
@@ -45,7 +48,7 @@ struct Families {
 }
 
 /// What is read off at a scrape.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Readings {
     /// The spool.
     pub spool: crate::spool::Counts,
@@ -53,6 +56,8 @@ pub struct Readings {
     pub uploads: (u64, u64),
     /// The sinks.
     pub sinks: crate::publish::Counts,
+    /// The machine's heat.
+    pub heat: Arc<crate::host::thermal::Reading>,
 }
 
 impl Metrics {
@@ -67,6 +72,7 @@ impl Metrics {
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let families = Families {
             pipeline: pipeline::Families::register(&with)?,
+            heat: heat::Families::register(&with)?,
             swaps: with.counters(
                 "inferd_model_swaps_total",
                 "Activations and rollbacks, by how they ended.",
@@ -183,6 +189,7 @@ impl Families {
         raise(&self.sink_dropped.with_label_values(&["stdout"]), readings.sinks.stdout_dropped);
         self.sink_readers.set(signed(readings.sinks.readers));
         raise(&self.sink_refused, readings.sinks.refused);
+        self.heat.show(&readings.heat);
         self.resident.set(process::resident_bytes(std::process::id()));
     }
 }
@@ -218,6 +225,12 @@ impl Register<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
         let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        let family = GaugeVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
     }

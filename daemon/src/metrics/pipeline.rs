@@ -25,11 +25,15 @@ const STAGES: [&str; 5] = ["decode", "preprocess", "inference", "postprocess", "
 /// Where frames are dropped, and why.
 const DROPS: [(&str, &str); 3] = [("queue", "queue-full"), ("source", "unreadable"), ("device", "overrun")];
 
+/// Why windows are left out.
+const SKIPS: [&str; 2] = ["max-per-second", "temperature"];
+
 pub(super) struct Families {
     frames: IntCounterVec,
     dropped: IntCounterVec,
     source_restarts: IntCounterVec,
     windows: IntCounterVec,
+    skipped: IntCounterVec,
     failures: IntCounterVec,
     stages: HistogramVec,
     latency: HistogramVec,
@@ -65,7 +69,7 @@ impl Info {
 
 impl Families {
     pub(super) fn register(with: &Register<'_>) -> Result<Self, prometheus::Error> {
-        let one = &["pipeline"][..];
+        let (one, by_reason) = (&["pipeline"][..], &["pipeline", "reason"][..]);
         Ok(Self {
             frames: with.counters("inferd_frames_total", "Frames from the source.", one)?,
             dropped: with.counters(
@@ -83,6 +87,7 @@ impl Families {
                 "Windows with an outcome, by verdict.",
                 &["pipeline", "verdict"],
             )?,
+            skipped: with.counters("inferd_windows_skipped_total", "Windows left out to spare power.", by_reason)?,
             failures: with.counters(
                 "inferd_window_failures_total",
                 "Failed windows, by stage.",
@@ -109,7 +114,7 @@ impl Families {
             restarts: with.counters(
                 "inferd_runner_restarts_total",
                 "Runners that were replaced, by reason.",
-                &["pipeline", "reason"],
+                by_reason,
             )?,
             throttled: with.counters(
                 "inferd_samples_throttled_total",
@@ -136,6 +141,7 @@ impl Families {
                 .map(|(place, reason)| Total::new(self.dropped.with_label_values(&[pipeline, place, reason]))),
             source_restarts: Total::new(self.source_restarts.with_label_values(&[pipeline])),
             windows: Verdict::ALL.map(|verdict| self.windows.with_label_values(&[pipeline, verdict.word()])),
+            skipped: SKIPS.map(|reason| Total::new(self.skipped.with_label_values(&[pipeline, reason]))),
             failures: FailedStage::ALL.map(|stage| self.failures.with_label_values(&[pipeline, stage.word()])),
             stages: STAGES.map(|stage| self.stages.with_label_values(&[pipeline, stage])),
             latency: self.latency.with_label_values(&[pipeline]),
@@ -172,6 +178,9 @@ impl Families {
             let _ = self.dropped.remove_label_values(&[pipeline, place, reason]);
         }
         let _ = self.source_restarts.remove_label_values(&[pipeline]);
+        for reason in SKIPS {
+            let _ = self.skipped.remove_label_values(&[pipeline, reason]);
+        }
         let _ = self.latency.remove_label_values(&[pipeline]);
         let _ = self.confidence.remove_label_values(&[pipeline]);
         let _ = self.throttled.remove_label_values(&[pipeline]);
@@ -214,6 +223,8 @@ pub struct PipelineMetrics {
     dropped: [Total; DROPS.len()],
     source_restarts: Total,
     windows: [IntCounter; Verdict::ALL.len()],
+    /// In the order of [`SKIPS`].
+    skipped: [Total; SKIPS.len()],
     failures: [IntCounter; FailedStage::ALL.len()],
     stages: [Histogram; STAGES.len()],
     latency: Histogram,
@@ -281,6 +292,13 @@ impl PipelineMetrics {
     /// How often the source was started again since the pipeline was started.
     pub fn source_restarts(&mut self, count: u64) {
         self.source_restarts.follow(count);
+    }
+
+    /// Windows that were left out since the pipeline was started: those over its limit, and those over that of a hot machine.
+    pub fn skipped(&mut self, skipped: [u64; SKIPS.len()]) {
+        for (total, count) in self.skipped.iter_mut().zip(skipped) {
+            total.follow(count);
+        }
     }
 
     /// Windows over the sampling budget since the pipeline was started.

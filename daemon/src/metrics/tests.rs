@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use inferd_core::{Digest, ModelId};
 
 use super::*;
+use crate::host::thermal::{Reading, Throttle, Zone};
 
 /// Families by name: the type, and the names of the labels but for those of the type itself.
 type Seen = BTreeMap<String, (String, BTreeSet<String>)>;
@@ -53,7 +54,36 @@ fn scraped() -> String {
     metrics.swapped(&name, true);
     metrics.installed(false);
     metrics.reloaded(true);
-    metrics.scrape(&Readings::default()).unwrap()
+    metrics.scrape(&Readings { heat: Arc::new(hot()), ..Readings::default() }).unwrap()
+}
+
+/// A machine that says everything.
+fn hot() -> Reading {
+    Reading {
+        zones: vec![Zone { number: 3, kind: "cpu-thermal".to_owned(), milli_c: 81_500 }],
+        throttled: vec![(Throttle::Cooling, true), (Throttle::UnderVoltage, false)],
+        frequency_ratio: Some(0.5),
+    }
+}
+
+#[test]
+fn a_machine_shows_what_it_says_of_its_heat_and_nothing_else() {
+    let metrics = Metrics::new().unwrap();
+    let heat_lines = |heat: Reading| {
+        let text = metrics.scrape(&Readings { heat: Arc::new(heat), ..Readings::default() }).unwrap();
+        let is_heat = |line: &&str| line.starts_with("inferd_temperature") || line.starts_with("inferd_cpu");
+        text.lines().filter(is_heat).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        heat_lines(hot()),
+        [
+            "inferd_cpu_frequency_ratio 0.5",
+            r#"inferd_cpu_throttled{reason="cooling"} 1"#,
+            r#"inferd_cpu_throttled{reason="under-voltage"} 0"#,
+            r#"inferd_temperature_celsius{type="cpu-thermal",zone="3"} 81.5"#,
+        ]
+    );
+    assert!(heat_lines(Reading::default()).is_empty(), "what it says no more is gone");
 }
 
 #[test]
@@ -94,7 +124,7 @@ fn names_follow_the_conventions() {
 fn a_pipeline_that_is_gone_leaves_no_series() {
     let metrics = Metrics::new().unwrap();
     let name = "gone".parse().unwrap();
-    drop(metrics.pipeline(&name));
+    metrics.pipeline(&name).skipped([1, 1]);
     metrics.pipeline_is(&name, "stopped");
     metrics.forget_pipeline(&name);
     assert!(!metrics.scrape(&Readings::default()).unwrap().contains("gone"));

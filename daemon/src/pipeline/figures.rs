@@ -11,6 +11,8 @@ pub enum PipelineState {
     Starting,
     /// Windows are served.
     Running,
+    /// Its source is closed on purpose: it is outside its active hours, or in the off part of its duty cycle.
+    Resting,
     /// The recording has ended.
     Finished,
     /// It cannot run; an operator is needed.
@@ -19,8 +21,8 @@ pub enum PipelineState {
 
 impl PipelineState {
     /// All states, in the order in which they are documented.
-    pub const ALL: [Self; 6] =
-        [Self::Stopped, Self::Waiting, Self::Starting, Self::Running, Self::Finished, Self::Failed];
+    pub const ALL: [Self; 7] =
+        [Self::Stopped, Self::Waiting, Self::Starting, Self::Running, Self::Resting, Self::Finished, Self::Failed];
 
     /// The word used on the bus, in metrics and for people.
     pub const fn word(self) -> &'static str {
@@ -29,6 +31,7 @@ impl PipelineState {
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Resting => "resting",
             Self::Finished => "finished",
             Self::Failed => "failed",
         }

@@ -11,7 +11,7 @@ use semver::Version;
 use tokio::sync::Notify;
 
 use super::figures::{Counts, PipelineState};
-use crate::capture::Figures;
+use crate::capture::{Figures, Obstacle};
 use crate::engine::{Engine, Health};
 use crate::host::clock::Tick;
 
@@ -161,18 +161,19 @@ impl Status {
         self.lock().counts.runner_restarts += 1;
     }
 
-    /// Takes over how the engine is, and what the source waits for, if it does; tells the owner where that has changed, and
+    /// Takes over how the engine is, and why the source gives nothing, if it does not; tells the owner where that has changed, and
     /// the caller whether it has.
-    pub(super) fn serves(&self, engine: &Engine, obstacle: Option<&str>) -> bool {
+    pub(super) fn serves(&self, engine: &Engine, obstacle: Option<&Obstacle>) -> bool {
         let pid = engine.runner().map_or(0, crate::engine::Runner::pid);
         self.is(engine.health(), obstacle, pid, || serving(engine))
     }
 
-    fn is(&self, health: Health, obstacle: Option<&str>, pid: u32, serving: impl FnOnce() -> Serving) -> bool {
+    fn is(&self, health: Health, obstacle: Option<&Obstacle>, pid: u32, serving: impl FnOnce() -> Serving) -> bool {
         let (state, reason) = match health {
             Health::Serving => match obstacle {
                 None => (PipelineState::Running, String::new()),
-                Some(obstacle) => (PipelineState::Waiting, obstacle.to_owned()),
+                Some(Obstacle::Missing(what)) => (PipelineState::Waiting, what.to_string()),
+                Some(Obstacle::Rest(until)) => (PipelineState::Resting, until.to_string()),
             },
             Health::Starting => (PipelineState::Starting, String::new()),
             Health::Waiting(reason) => (PipelineState::Waiting, reason),
@@ -322,12 +323,23 @@ mod tests {
     fn a_source_that_waits_is_told_while_the_runner_is_well() {
         let status = Status::new(Arc::default());
         let serves = || Serving { runner_pid: 7, ..Serving::default() };
+        let no_camera = Obstacle::Missing("no camera".into());
         assert!(status.is(Health::Serving, None, 7, serves));
-        assert!(status.is(Health::Serving, Some("no camera"), 7, serves));
+        assert!(status.is(Health::Serving, Some(&no_camera), 7, serves));
         assert_eq!(state(&status), (PipelineState::Waiting, "no camera".to_owned()));
-        assert!(!status.is(Health::Serving, Some("no camera"), 7, serves), "that is no news");
+        assert!(!status.is(Health::Serving, Some(&no_camera), 7, serves), "that is no news");
         assert!(status.is(Health::Serving, None, 7, serves));
         assert_eq!(state(&status), (PipelineState::Running, String::new()));
+    }
+
+    #[test]
+    fn a_rest_is_told_apart_from_waiting_and_from_a_runner_that_is_missing() {
+        let status = Status::new(Arc::default());
+        let night = Obstacle::Rest("until Mon 07:00".into());
+        assert!(status.is(Health::Serving, Some(&night), 7, Serving::default));
+        assert_eq!(state(&status), (PipelineState::Resting, "until Mon 07:00".to_owned()));
+        assert!(status.is(Health::Waiting("no memory".to_owned()), Some(&night), 0, Serving::default));
+        assert_eq!(state(&status), (PipelineState::Waiting, "no memory".to_owned()));
     }
 
     #[test]

@@ -47,13 +47,25 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
         threshold: None,
         margin: None,
         sampling: config::Sampling::default(),
+        power: config::Power::default(),
     };
     let settings = RunnerSettings { deadline: Duration::from_secs(60), ..fake::settings() };
     let metrics = Metrics::new().unwrap().pipeline(&name);
-    let changed = Arc::default();
+    let (thermal, changed) = (Thermal::unknown(), Arc::default());
     let (source, spool_there) = (opened, spool.clone());
-    let parts =
-        Parts { name, config, source, runner, settings, clock, metrics, spool: spool_there, publisher, changed };
+    let parts = Parts {
+        name,
+        config,
+        source,
+        runner,
+        settings,
+        clock,
+        thermal,
+        metrics,
+        spool: spool_there,
+        publisher,
+        changed,
+    };
     (Rig { handle: start(parts).unwrap(), spool, _folder: folder }, peer)
 }
 

@@ -39,6 +39,7 @@ async fn look_up(name: &Name, bus: BusKind, output: Output) -> Result<(), Failur
     };
     match pipeline.state.as_str() {
         "running" | "starting" => {}
+        "resting" => output.remark(&format!("{name} rests: {}", pipeline.reason)),
         "waiting" => output.remark(&format!("{name} waits: {}", pipeline.reason)),
         state if pipeline.reason.is_empty() => output.remark(&format!("{name} is {state}; `inferctl start {name}`")),
         state => output.remark(&format!("{name} is {state}: {}", pipeline.reason)),

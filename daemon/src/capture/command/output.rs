@@ -5,10 +5,10 @@ use std::os::fd::AsFd as _;
 use std::process::{ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 
+use crate::capture::live::Interrupts;
 use crate::host::error::one_line;
-use crate::host::wake::Bell;
 
 /// Complaints that are logged in a span; more are counted.
 const LINES_IN_SPAN: u32 = 20;
@@ -19,12 +19,12 @@ const SPAN: Duration = Duration::from_secs(10);
 /// The longest line that is kept.
 const MAX_LINE_BYTES: usize = 500;
 
-/// Standard output as a stream that ends when the pipeline stops, and that takes care of standard error meanwhile.
+/// Standard output as a stream that ends when the pipeline stops or the source rests, and that takes care of standard error meanwhile.
 #[derive(Debug)]
 pub(super) struct Output {
     stdout: ChildStdout,
     complaints: Complaints,
-    stopping: Bell,
+    interrupts: Interrupts,
     /// How long nothing may come; zero for ever.
     silence: Duration,
 }
@@ -35,10 +35,10 @@ impl Output {
         stdout: ChildStdout,
         stderr: ChildStderr,
         who: String,
-        stopping: Bell,
+        interrupts: Interrupts,
         silence: Duration,
     ) -> Self {
-        Self { stdout, complaints: Complaints::new(stderr, who), stopping, silence }
+        Self { stdout, complaints: Complaints::new(stderr, who), interrupts, silence }
     }
 
     /// The last line of standard error, after the process has ended.
@@ -50,21 +50,22 @@ impl Output {
 
     /// Waits until there is something to read, or nothing will come.
     fn wait(&mut self) -> io::Result<()> {
-        // No timeout is for ever.
-        let timeout = match self.silence {
-            Duration::ZERO => PollTimeout::NONE,
-            silence => PollTimeout::try_from(silence).unwrap_or(PollTimeout::MAX),
-        };
+        let mut patience = self.interrupts.patience(self.silence);
         loop {
+            if self.interrupts.rests() {
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the source rests"));
+            }
+            let timeout = patience.timeout();
             let (frames, complaints, stop) = {
                 let ready = |fd| PollFd::new(fd, PollFlags::POLLIN);
-                let stopping = ready(self.stopping.as_fd());
+                let stopping = ready(self.interrupts.stopping().as_fd());
                 // Twice the same is as good as once.
                 let stderr = self.complaints.stderr.as_ref().map_or(stopping.clone(), |pipe| ready(pipe.as_fd()));
                 let mut fds = [ready(self.stdout.as_fd()), stderr, stopping];
                 match poll(&mut fds, timeout) {
                     Err(nix::errno::Errno::EINTR) => continue,
                     Err(error) => return Err(error.into()),
+                    Ok(0) if !patience.is_over() => continue,
                     Ok(0) => {
                         let text = format!("has written nothing for {} s", self.silence.as_secs_f64());
                         return Err(io::Error::new(io::ErrorKind::TimedOut, text));
@@ -76,6 +77,7 @@ impl Output {
             };
             if complaints {
                 self.complaints.drain();
+                patience = self.interrupts.patience(self.silence);
             }
             if stop {
                 return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the pipeline stops"));

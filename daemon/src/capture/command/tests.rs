@@ -8,7 +8,9 @@ use inferd_core::frame::{ImageSize, PixelFormat};
 
 use super::*;
 use crate::capture::live::QUEUE_PICTURES;
-use crate::capture::{Figures, Frame};
+use crate::capture::{Figures, Frame, Rest};
+use crate::host::clock::Clock;
+use crate::host::wake::Bell;
 
 /// As small as a JPEG can be for whoever only looks for its end.
 const PICTURE: &[u8] = &[0xFF, 0xD8, 0xFF, 0xDA, 0x00, 0x02, 7, 9, 0xFF, 0xD9];
@@ -30,6 +32,10 @@ fn shell(script: &str, format: StreamFormat) -> config::Command {
     config::Command { command, format, at_end: AtEnd::Stop, silence_ms: 20_000 }
 }
 
+fn wiring(rest: Rest) -> Wiring {
+    Wiring { pipeline: "test".parse().unwrap(), clock: Clock::system(), bell: Bell::new().unwrap(), rest }
+}
+
 struct Started {
     queue: FrameQueue,
     thread: Option<JoinHandle<()>>,
@@ -38,7 +44,7 @@ struct Started {
 impl Started {
     fn new(config: &config::Command) -> Self {
         let command = Box::new(open(config).unwrap());
-        let (queue, thread) = command.start(&"test".parse().unwrap(), Clock::system(), Bell::new().unwrap()).unwrap();
+        let (queue, thread) = command.start(wiring(Rest::never())).unwrap();
         Self { queue, thread: Some(thread) }
     }
 

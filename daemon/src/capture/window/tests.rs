@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::capture::Pace;
 
 fn manifest(length: u32, hop: u32, channels: &str) -> Manifest {
     let count = channels.split(',').count();
@@ -50,6 +51,10 @@ fn rows(pool: &Pool, range: std::ops::Range<u16>, columns: u8) -> Frame {
     Frame { captured: Tick::default(), captured_unix_ns: 0, after_gap: false, format, slot }
 }
 
+fn every(_: Tick) -> bool {
+    true
+}
+
 fn values(window: &Window) -> Vec<f32> {
     window.slot.bytes().chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
 }
@@ -59,7 +64,7 @@ fn channels_are_picked_by_name_in_the_models_order() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a", "b", "c"]), &manifest(2, 2, r#""c","a""#)).unwrap();
     windower.push(rows(&pool, 0..2, 3));
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!(values(&window), [2.0, 0.0, 12.0, 10.0]);
     assert_eq!(*window.channels, ["c".to_owned(), "a".to_owned()], "names are in the order of the values");
 }
@@ -70,7 +75,7 @@ fn a_window_of_motion_has_the_rate_of_its_source() {
     let slow = SourceInfo { rate_hz: 97.5, ..source(&["a"]) };
     let mut windower = Windower::new(slow, &manifest(2, 2, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..2, 1));
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!(window.format, Format::Imu { rate_hz: 97.5, channels: 1 });
 }
 
@@ -94,9 +99,9 @@ fn a_change_of_length_keeps_the_numbers_and_the_place() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..6, 1));
-    assert_eq!(windower.cut().unwrap().unwrap().seq, 0);
+    assert_eq!(windower.cut(every).unwrap().unwrap().seq, 0);
     windower.change(&manifest(3, 3, r#""a""#)).unwrap();
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (1, vec![20.0, 30.0, 40.0]));
 }
 
@@ -105,10 +110,10 @@ fn a_change_of_channels_keeps_the_samples_that_wait() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a", "b"]), &manifest(2, 2, r#""a","b""#)).unwrap();
     windower.push(rows(&pool, 0..3, 2));
-    assert_eq!(values(&windower.cut().unwrap().unwrap()), [0.0, 1.0, 10.0, 11.0]);
+    assert_eq!(values(&windower.cut(every).unwrap().unwrap()), [0.0, 1.0, 10.0, 11.0]);
     windower.change(&manifest(2, 2, r#""b","a""#)).unwrap();
     windower.push(rows(&pool, 3..4, 2));
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (1, vec![21.0, 20.0, 31.0, 30.0]));
 }
 
@@ -117,14 +122,14 @@ fn windows_that_were_not_served_are_cut_again_for_the_next_version() {
     let pool = Pool::new(4, 4096).unwrap();
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..10, 1));
-    let seqs: Vec<u64> = std::iter::from_fn(|| windower.cut().unwrap()).map(|window| window.seq).collect();
+    let seqs: Vec<u64> = std::iter::from_fn(|| windower.cut(every).unwrap()).map(|window| window.seq).collect();
     assert_eq!(seqs, [0, 1, 2, 3]);
     windower.change(&manifest(3, 3, r#""a""#)).unwrap();
     assert!(!windower.rewind(1), "only the last two are held");
     assert!(windower.rewind(2));
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (2, vec![40.0, 50.0, 60.0]));
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (3, vec![70.0, 80.0, 90.0]));
     windower.push(Frame { after_gap: true, ..rows(&pool, 20..21, 1) });
     assert!(!windower.rewind(3), "what it was cut from is gone");
@@ -145,8 +150,85 @@ fn no_window_spans_a_gap() {
     let mut windower = Windower::new(source(&["a"]), &manifest(4, 4, r#""a""#)).unwrap();
     windower.push(rows(&pool, 0..3, 1));
     windower.push(Frame { after_gap: true, ..rows(&pool, 10..14, 1) });
-    let window = windower.cut().unwrap().unwrap();
+    let window = windower.cut(every).unwrap().unwrap();
     assert_eq!((window.seq, values(&window)), (0, vec![100.0, 110.0, 120.0, 130.0]));
+}
+
+fn picture(pool: &Pool, ms: u64) -> Frame {
+    let captured = Tick::from_ns(ms * 1_000_000);
+    Frame { captured, captured_unix_ns: 0, after_gap: false, format: Format::Jpeg, slot: pool.try_take().unwrap() }
+}
+
+const PICTURES: &str = r#"
+format = 1
+name = "p"
+version = "1.0.0"
+licence = "MIT"
+artifact = { file = "m.onnx" }
+input = { kind = "image", shape = [1, 3, 8, 8], layout = "NCHW" }
+output = { task = "raw" }
+"#;
+
+#[test]
+fn pictures_that_are_not_wanted_get_no_number() {
+    let manifest = Manifest::parse(PICTURES, &mut |_| Err(String::new())).unwrap();
+    let pictures = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
+    let mut windower = Windower::new(pictures, &manifest).unwrap();
+    let (pool, mut pace) = (Pool::new(4, 16).unwrap(), Pace::new(Some(10.0)));
+    let mut served = Vec::new();
+    for number in 0..90 {
+        windower.push(picture(&pool, number * 1000 / 30));
+        let window = windower.cut(|taken| pace.lets_through(taken)).unwrap();
+        served.extend(window.map(|window| (window.seq, window.captured.as_ns() / 1_000_000)));
+    }
+    assert_eq!(served.len(), 30, "{served:?}");
+    assert!(served.iter().map(|(seq, _)| *seq).eq(0..30), "without a gap");
+    assert!(served.windows(2).all(|pair| pair[1].1 - pair[0].1 <= 134), "evenly: {served:?}");
+}
+
+/// Windows of 4 rows, a hop of 2, 100 rows a second, rows that come half a second at once; so many windows a second.
+fn thinned(per_second: f64, seconds: u16) -> Vec<(u64, u16)> {
+    let (pool, mut pace) = (Pool::new(4, 4096).unwrap(), Pace::new(Some(per_second)));
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
+    let mut served = Vec::new();
+    for batch in 0..seconds * 2 {
+        let captured = Tick::from_ns(u64::from(batch + 1) * 500_000_000);
+        windower.push(Frame { captured, ..rows(&pool, batch * 50..(batch + 1) * 50, 1) });
+        while let Some(window) = windower.cut(|taken| pace.lets_through(taken)).unwrap() {
+            let first = values(&window)[0] / 10.0;
+            served.push((window.seq, (0..5000).find(|row| f32::from(*row) == first).unwrap()));
+        }
+    }
+    served
+}
+
+#[test]
+fn a_stream_keeps_its_cut_where_windows_are_not_wanted() {
+    let served = thinned(5.0, 10);
+    assert_eq!(served.len(), 50, "{served:?}");
+    assert!(served.iter().map(|(seq, _)| *seq).eq(0..50), "without a gap");
+    assert!(served.iter().all(|(_, row)| row % 2 == 0), "a window begins a multiple of the hop after the one before");
+    // Evenly also within what came at once.
+    assert!(served.windows(2).all(|pair| (18..=22).contains(&(pair[1].1 - pair[0].1))), "{served:?}");
+}
+
+#[test]
+fn a_window_can_be_cut_again_after_some_were_not_wanted_but_not_after_many() {
+    let pool = Pool::new(4, 4096).unwrap();
+    let mut windower = Windower::new(source(&["a"]), &manifest(4, 2, r#""a""#)).unwrap();
+    windower.push(rows(&pool, 0..20, 1));
+    assert_eq!(windower.cut(every).unwrap().unwrap().seq, 0);
+    assert!(windower.cut(|_| false).unwrap().is_none());
+    assert!(windower.rewind(0));
+    assert_eq!(values(&windower.cut(every).unwrap().unwrap())[0], 0.0);
+    for batch in 1..100 {
+        windower.push(rows(&pool, batch * 20..(batch + 1) * 20, 1));
+        assert!(windower.cut(|_| false).unwrap().is_none());
+        let Cut::Stream(stream) = &windower.cut else { panic!("rows are a stream") };
+        assert!(stream.waiting.len() <= 4 * 3 * HELD_WINDOWS * 4, "{} bytes are held", stream.waiting.len());
+    }
+    assert!(!windower.rewind(0), "what it was cut from is gone");
+    assert_eq!(windower.next_seq, 1);
 }
 
 proptest! {
@@ -162,13 +244,13 @@ proptest! {
         for count in frames {
             windower.push(rows(&pool, row..row + count, 1));
             row += count;
-            while let Some(window) = windower.cut().unwrap() {
+            while let Some(window) = windower.cut(every).unwrap() {
                 let expected: Vec<f32> = (expected_start..expected_start + length).map(|r| f32::from(r) * 10.0).collect();
                 prop_assert_eq!(values(&window), expected);
                 prop_assert_eq!(window.seq, u64::from(expected_start / hop));
                 if window.seq % 3 == 2 {
                     prop_assert!(windower.rewind(window.seq));
-                    let again = windower.cut().unwrap().unwrap();
+                    let again = windower.cut(every).unwrap().unwrap();
                     prop_assert_eq!((again.seq, values(&again)), (window.seq, values(&window)));
                 }
                 expected_start += hop;

@@ -165,6 +165,61 @@ fn a_pipelines_numbers_lie_in_their_ranges() {
     }
 }
 
+/// What is said about a pipeline's power, without the pipeline's name.
+fn said_of_power(source: &str, power: &str) -> Vec<String> {
+    let text = format!("[pipelines.p]\nmodel = \"m\"\nsource = {{ {source} }}\npower = {{ {power} }}\n");
+    said(&text).iter().map(|said| said.replace("pipelines.p.power.", "")).collect()
+}
+
+#[test]
+fn what_spares_power_lies_in_its_ranges_and_belongs_together() {
+    let hours = "days, times or both are expected, as in \"Mon-Fri 07:00-19:00\", \"Sat,Sun\" or \"22:00-06:00\"";
+    let cases = [
+        ("max_per_second = 0", "max_per_second: is 0; 0.001 to 1000 windows a second is expected"),
+        ("on_s = 0.5, off_s = 5", "on_s: is 0.5; 1 to 86400 s is expected"),
+        ("on_s = 5, off_s = 86401", "off_s: is 86401; 1 to 86400 s is expected"),
+        ("on_s = 5", "off_s: is missing: it goes with `on_s`"),
+        ("off_s = 5", "on_s: is missing: it goes with `off_s`"),
+        ("slow_above_c = 80", "slow_to_per_second: is missing: it goes with `slow_above_c`"),
+        ("slow_to_per_second = 1", "slow_above_c: is missing: it goes with `slow_to_per_second`"),
+        ("slow_above_c = 20, slow_to_per_second = 1", "slow_above_c: is 20; 30 to 120 degrees Celsius is expected"),
+        (
+            "slow_above_c = 80, slow_to_per_second = 2000",
+            "slow_to_per_second: is 2000; 0.001 to 1000 windows a second is expected",
+        ),
+        (
+            "max_per_second = 2, slow_above_c = 80, slow_to_per_second = 2",
+            "slow_to_per_second: is 2; less than `max_per_second` is expected",
+        ),
+        ("active = [\"Mon-Fri\", \"7-19\"]", &format!("active: has \"7-19\"; {hours}")),
+    ];
+    for (power, expected) in cases {
+        assert_eq!(said_of_power("kind = \"camera\"", power), [expected], "{power}");
+    }
+    let all =
+        "max_per_second = 2, active = [\"Sat,Sun\"], on_s = 1, off_s = 5, slow_above_c = 80, slow_to_per_second = 1";
+    assert!(said_of_power("kind = \"camera\"", all).is_empty());
+}
+
+#[test]
+fn what_cannot_be_closed_does_not_rest() {
+    let rests = "active = [\"Sat,Sun\"], on_s = 1, off_s = 5, max_per_second = 2";
+    for (source, why) in [
+        (
+            "kind = \"recording\", path = \"DIR/belt\"",
+            "does not fit a recording, which is files: there is nothing to close; remove it",
+        ),
+        (
+            "kind = \"command\", command = [\"sh\"], format = \"mjpeg\", at_end = \"stop\"",
+            "does not fit `at_end = \"stop\"`: what is read once, to its end, cannot be closed between; remove it",
+        ),
+    ] {
+        let expected = ["active", "on_s", "off_s"].map(|key| format!("{key}: {why}"));
+        assert_eq!(said_of_power(source, rests), expected);
+        assert!(said_of_power(source, "max_per_second = 2").is_empty());
+    }
+}
+
 #[test]
 fn two_pipelines_may_share_a_model() {
     let pipeline = |name| {

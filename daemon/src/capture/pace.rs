@@ -4,22 +4,34 @@ use std::time::Duration;
 
 use crate::host::clock::Tick;
 
-/// Lets at most so many pictures a second through, evenly.
+/// Lets at most so many frames or windows a second through, evenly.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     apart: Duration,
     due: Option<Tick>,
 }
 
 impl Pace {
     /// `None` lets everything through.
-    pub(super) fn new(fps: Option<f64>) -> Self {
-        Self { apart: fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64(1.0 / fps)), due: None }
+    pub(crate) fn new(per_second: Option<f64>) -> Self {
+        Self { apart: apart(per_second), due: None }
     }
 
-    /// Whether a picture of this time is wanted. One is due every so often; one that is hardly too early is taken, or a camera
+    /// Changes the rate: the next one is due as long after the last as it says.
+    pub(crate) fn change(&mut self, per_second: Option<f64>) {
+        let before = std::mem::replace(&mut self.apart, apart(per_second));
+        let last = |due: Tick| Tick::default().plus(due.since(Tick::default().plus(before)));
+        self.due = self.due.map(|due| last(due).plus(self.apart));
+    }
+
+    /// The next one is let through, whenever it is.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.due = None;
+    }
+
+    /// Whether a frame of this time is wanted. One is due every so often; one that is hardly too early is taken, or a camera
     /// that has just the wanted rate would lose half of its pictures to the jitter of its clock.
-    pub(super) fn lets_through(&mut self, captured: Tick) -> bool {
+    pub(crate) fn lets_through(&mut self, captured: Tick) -> bool {
         if self.apart.is_zero() {
             return true;
         }
@@ -32,6 +44,10 @@ impl Pace {
         self.due = Some(if next < captured { captured.plus(self.apart) } else { next });
         true
     }
+}
+
+fn apart(per_second: Option<f64>) -> Duration {
+    per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate))
 }
 
 #[cfg(test)]
@@ -63,5 +79,19 @@ mod tests {
     fn without_a_rate_everything_passes() {
         let mut pace = Pace::new(None);
         assert!((0..10).all(|ns| pace.lets_through(Tick::from_ns(ns))));
+    }
+
+    #[test]
+    fn another_rate_counts_from_the_last_that_was_let_through() {
+        let mut pace = Pace::new(Some(0.01));
+        let mut lets = |ms: u64, rate: Option<f64>| {
+            if let Some(rate) = rate {
+                pace.change(Some(rate));
+            }
+            pace.lets_through(Tick::from_ns(ms * 1_000_000))
+        };
+        assert_eq!([lets(1000, None), lets(3000, None)], [true, false]);
+        assert!(lets(3000, Some(1.0)), "what was due after 100 s is due after one");
+        assert_eq!([lets(3500, None), lets(4000, Some(0.5)), lets(5000, None)], [false, false, true]);
     }
 }
