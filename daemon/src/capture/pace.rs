@@ -90,8 +90,8 @@ mod tests {
             }
             pace.lets_through(Tick::from_ns(ms * 1_000_000))
         };
-        assert_eq!([lets(1000, None), lets(3000, None)], [true, false]);
-        assert!(lets(3000, Some(1.0)), "what was due after 100 s is due after one");
-        assert_eq!([lets(3500, None), lets(4000, Some(0.5)), lets(5000, None)], [false, false, true]);
+        assert_eq!([lets(1000, None), lets(2000, None)], [true, false]);
+        assert!(lets(2000, Some(1.0)), "what was due after 100 s is due after one");
+        assert_eq!([lets(2500, None), lets(3000, Some(0.5)), lets(4000, None)], [false, false, true]);
     }
 }

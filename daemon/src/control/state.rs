@@ -49,7 +49,7 @@ pub struct Pipeline {
     pub enabled: bool,
     /// What it is doing.
     pub state: PipelineState,
-    /// Why, where it is waiting or failed; empty otherwise.
+    /// Why, where it is waiting, resting or failed; empty otherwise.
     pub reason: String,
     /// The model's name.
     pub model: Name,

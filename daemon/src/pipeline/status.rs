@@ -76,7 +76,7 @@ pub struct Serving {
 pub struct Snapshot {
     /// What it is doing.
     pub state: PipelineState,
-    /// Why, where it waits or failed.
+    /// Why, where it waits, rests or failed.
     pub reason: String,
     /// It failed, and would fail in the same way again.
     pub for_good: bool,

@@ -69,13 +69,13 @@ impl PipelineObject {
         self.access.run(Command::Record { pipeline: self.name.clone(), sink, seconds, origin }).await
     }
 
-    /// `stopped`, `waiting`, `starting`, `running`, `finished` or `failed`.
+    /// `stopped`, `waiting`, `starting`, `running`, `resting`, `finished` or `failed`.
     #[zbus(property)]
     fn state(&self) -> &'static str {
         self.read(|pipeline| pipeline.state.word())
     }
 
-    /// Why it waits or has failed; empty otherwise.
+    /// Why it waits, rests or has failed; empty otherwise.
     #[zbus(property)]
     fn reason(&self) -> String {
         self.read(|pipeline| text(&pipeline.reason))

@@ -105,7 +105,10 @@ impl Stage {
         let is = |state: &&str| {
             self.scrape.value("inferd_pipeline_state", &[("pipeline", act.pipeline), ("state", state)]) == Some(1.0)
         };
-        ["stopped", "waiting", "starting", "running", "finished", "failed"].into_iter().find(is).unwrap_or("-")
+        ["stopped", "waiting", "starting", "running", "resting", "finished", "failed"]
+            .into_iter()
+            .find(is)
+            .unwrap_or("-")
     }
 
     /// The swap of a pipeline's model, once it was asked for.
