@@ -68,6 +68,11 @@ impl Rest {
         if power.active.is_always() && cycle.is_none() {
             return Self::never();
         }
+        if zone.is_none()
+            && let Err(error) = TimeZone::try_system()
+        {
+            tracing::warn!(%error, "the machine's time zone cannot be told: active hours are in UTC");
+        }
         Self(Some(Arc::new(Plan { hours: power.active.clone(), zone, cycle })))
     }
 

@@ -227,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn a_pipeline_that_rests_is_told_and_is_no_trouble() {
+        let line = |state| status_line(&with(true, state).pipelines, "");
+        assert_eq!(line(PipelineState::Resting), "0 of 1 pipelines run, 1 rest");
+        assert_eq!(line(PipelineState::Running), "1 of 1 pipelines run");
+        assert_eq!(line(PipelineState::Waiting), "0 of 1 pipelines run; belt waiting: of this");
+        assert!(State { status: "well".into(), ..with(true, PipelineState::Resting) }.is_settled());
+    }
+
+    #[test]
     fn only_enabled_pipelines_count_for_readiness() {
         for state in PipelineState::ALL {
             let is_well = ["running", "resting", "finished", "stopped"].contains(&state.word());

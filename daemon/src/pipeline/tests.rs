@@ -27,6 +27,10 @@ fn rows(count: u16) -> String {
 }
 
 fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
+    start_with(csv, version, config::Power::default())
+}
+
+fn start_with(csv: &str, version: &Arc<LoadedVersion>, power: config::Power) -> (Rig, Peer) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("motion.csv");
     File::create(&path).unwrap().write_all(csv.as_bytes()).unwrap();
@@ -47,7 +51,7 @@ fn start_on(csv: &str, version: &Arc<LoadedVersion>) -> (Rig, Peer) {
         threshold: None,
         margin: None,
         sampling: config::Sampling::default(),
-        power: config::Power::default(),
+        power,
     };
     let settings = RunnerSettings { deadline: Duration::from_secs(60), ..fake::settings() };
     let metrics = Metrics::new().unwrap().pipeline(&name);
@@ -114,6 +118,18 @@ fn a_sample_of_motion_has_the_models_channels_and_the_sources_rate() {
     let [[_, c, a], [second, ..]] = rows[..] else { panic!("two rows: {rows:?}") };
     assert_eq!(c - a, 2.0, "each column under its own name");
     assert!((second - 1.0 / 9.8).abs() < 1e-6, "{second}");
+}
+
+#[test]
+fn windows_over_the_limit_are_left_out_and_those_that_are_served_keep_their_numbers() {
+    let power = config::Power { max_per_second: Some(2.0), ..config::Power::default() };
+    let csv = rows(100);
+    // At its own pace it is ten seconds of motion: 49 windows, of which a fast recording gives all at once.
+    let (rig, peer) = start_with(&csv, &fake::version("1.0.0", 2), power);
+    let served = rig.serve_all(&peer);
+    assert!((1..10).contains(&served.len()), "{served:?}");
+    assert!(served.iter().map(|(seq, _)| *seq).eq(0..served.len() as u64), "{served:?}");
+    assert_eq!(rig.snapshot().counts.windows, served.len() as u64);
 }
 
 #[test]

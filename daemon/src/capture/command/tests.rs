@@ -9,6 +9,7 @@ use inferd_core::frame::{ImageSize, PixelFormat};
 use super::*;
 use crate::capture::live::QUEUE_PICTURES;
 use crate::capture::{Figures, Frame, Rest};
+use crate::config::Power;
 use crate::host::clock::Clock;
 use crate::host::wake::Bell;
 
@@ -43,8 +44,12 @@ struct Started {
 
 impl Started {
     fn new(config: &config::Command) -> Self {
+        Self::resting(config, Rest::never())
+    }
+
+    fn resting(config: &config::Command, rest: Rest) -> Self {
         let command = Box::new(open(config).unwrap());
-        let (queue, thread) = command.start(wiring(Rest::never())).unwrap();
+        let (queue, thread) = command.start(wiring(rest)).unwrap();
         Self { queue, thread: Some(thread) }
     }
 
@@ -266,6 +271,23 @@ fn nothing_is_left_of_a_program_when_the_pipeline_stops() {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+#[test]
+fn nothing_is_left_of_a_program_while_its_source_rests() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    // It writes nothing more, and may be silent for ever.
+    let script = format!("{PRINT_PICTURE}; echo $$ > {}; exec sleep 1000", pid.display());
+    let config = config::Command { at_end: AtEnd::Loop, silence_ms: 0, ..shell(&script, StreamFormat::Mjpeg) };
+    let power = Power { on_s: Some(0.5), off_s: Some(1000.0), ..Power::default() };
+    let source = Started::resting(&config, Rest::of(&power));
+    source.next();
+    let program = wait_for_number(&pid);
+    let reason = source.obstacle();
+    assert!(reason.starts_with("duty cycle: reads again at "), "{reason}");
+    assert!(!is_alive(program));
+    assert!(source.stop() < Duration::from_secs(5), "a rest ends when the pipeline stops");
 }
 
 #[test]
