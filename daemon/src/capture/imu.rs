@@ -28,15 +28,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::thread::JoinHandle;
 
-use inferd_core::Name;
 use inferd_core::manifest::{ImuInput, Kind};
 
 use super::live::{self, Feed, Live, Trouble};
 use super::queue::{End, FrameQueue, Overflow};
-use super::{Needs, Source, SourceInfo};
+use super::{Needs, Source, SourceInfo, Wiring};
 use crate::config;
-use crate::host::clock::Clock;
-use crate::host::wake::Bell;
 pub(super) use attached::Attached;
 use buffered::Buffered;
 use calibrate::Calibration;
@@ -88,8 +85,8 @@ impl Source for Imu {
         false
     }
 
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
-        live::start(*self, live::QUEUE_CHUNKS, Overflow::KeepNewest, (pipeline, clock, bell))
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+        live::start(*self, live::QUEUE_CHUNKS, Overflow::KeepNewest, wiring)
     }
 }
 

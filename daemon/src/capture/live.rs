@@ -200,6 +200,11 @@ impl Feed {
         &self.interrupts.clock
     }
 
+    /// Rung when the pipeline stops.
+    pub(super) const fn stopping(&self) -> &Bell {
+        &self.interrupts.stopping
+    }
+
     /// What ends the waiting for a device.
     pub(super) fn interrupts(&self) -> Interrupts {
         self.interrupts.clone()

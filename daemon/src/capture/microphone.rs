@@ -17,16 +17,13 @@ mod stream;
 use std::io;
 use std::thread::JoinHandle;
 
-use inferd_core::Name;
 use inferd_core::manifest::Kind;
 use nix::errno::Errno;
 
 use super::live::{self, Feed, Live, Trouble};
 use super::queue::{FrameQueue, Overflow};
-use super::{Needs, Source, SourceInfo};
+use super::{Needs, Source, SourceInfo, Wiring};
 use crate::config;
-use crate::host::clock::Clock;
-use crate::host::wake::Bell;
 pub(super) use attached::{Attached, attached};
 use convert::{Layout, Sample};
 use find::Device;
@@ -69,8 +66,8 @@ impl Source for Microphone {
         false
     }
 
-    fn start(self: Box<Self>, pipeline: &Name, clock: Clock, bell: Bell) -> io::Result<(FrameQueue, JoinHandle<()>)> {
-        live::start(*self, live::QUEUE_CHUNKS, Overflow::KeepNewest, (pipeline, clock, bell))
+    fn start(self: Box<Self>, wiring: Wiring) -> io::Result<(FrameQueue, JoinHandle<()>)> {
+        live::start(*self, live::QUEUE_CHUNKS, Overflow::KeepNewest, wiring)
     }
 }
 

@@ -95,6 +95,15 @@ pub struct Wiring {
     pub rest: Rest,
 }
 
+#[cfg(test)]
+impl Wiring {
+    /// For a source that never rests.
+    fn of_test(clock: Clock) -> Self {
+        let bell = Bell::new().expect("there are descriptors");
+        Self { pipeline: "test".parse().expect("a name"), clock, bell, rest: Rest::never() }
+    }
+}
+
 /// What a model needs, as far as a device can be set to it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {

@@ -14,7 +14,7 @@ use nix::unistd::{Uid, setfsuid};
 
 use super::*;
 use crate::capture::Frame;
-use crate::host::clock::Tick;
+use crate::host::clock::{Clock, Tick};
 use fake::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ impl Started {
         let channels = channels.iter().map(|&name| name.to_owned()).collect();
         let needs = Needs { rate_hz: Some(rate_hz), channels, ..Needs::default() };
         let imu = Box::new(below(machine.roots(), config, &needs));
-        let (queue, thread) = imu.start(&"test".parse().unwrap(), Clock::system(), Bell::new().unwrap()).unwrap();
+        let (queue, thread) = imu.start(Wiring::of_test(Clock::system())).unwrap();
         Self { queue, thread: Some(thread) }
     }
 

@@ -14,6 +14,7 @@ use nix::unistd::mkfifo;
 
 use super::*;
 use crate::capture::Frame;
+use crate::host::clock::Clock;
 use crate::host::durable::replace;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,7 +74,7 @@ struct Started {
 impl Started {
     fn new(microphone: Microphone) -> Self {
         let source = Box::new(microphone);
-        let (queue, thread) = source.start(&"test".parse().unwrap(), Clock::system(), Bell::new().unwrap()).unwrap();
+        let (queue, thread) = source.start(Wiring::of_test(Clock::system())).unwrap();
         Self { queue, thread }
     }
 
@@ -215,8 +216,8 @@ impl Live for AtCard {
 fn alsa_converts_what_we_cannot_read() {
     let told = Arc::default();
     let source = AtCard(microphone(None, None), Arc::clone(&told));
-    let named = (&"test".parse().unwrap(), Clock::system(), Bell::new().unwrap());
-    let (queue, thread) = live::start(source, live::QUEUE_CHUNKS, Overflow::KeepNewest, named).unwrap();
+    let (queue, thread) =
+        live::start(source, live::QUEUE_CHUNKS, Overflow::KeepNewest, Wiring::of_test(Clock::system())).unwrap();
     let started = Started { queue, thread };
     let chunk = started.chunk();
     assert_eq!((chunk.format, chunk.slot.bytes().len()), (Format::Pcm { rate_hz: RATE_HZ, channels: 3 }, 1920));

@@ -7,9 +7,8 @@ use std::time::Instant;
 use super::*;
 use crate::capture::microphone::convert::Sample;
 use crate::capture::queue::{FrameQueue, Overflow};
-use crate::capture::{Frame, live};
+use crate::capture::{Frame, Wiring, live};
 use crate::host::clock::Clock;
-use crate::host::wake::Bell;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -157,8 +156,8 @@ fn play(scripts: &[&[Step]], layout: Layout, chunks: u64) -> Heard {
         restarted: Arc::clone(&restarted),
         troubles: Arc::clone(&troubles),
     };
-    let named = (&"test".parse().unwrap(), clock, Bell::new().unwrap());
-    let (queue, thread) = live::start(source, live::QUEUE_CHUNKS, Overflow::KeepNewest, named).unwrap();
+    let (queue, thread) =
+        live::start(source, live::QUEUE_CHUNKS, Overflow::KeepNewest, Wiring::of_test(clock)).unwrap();
     let wanted = scripts.len() - 1;
     let begun = Instant::now();
     while queue.look().0.accepted < chunks || troubles.lock().unwrap().len() < wanted {
