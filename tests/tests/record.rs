@@ -51,7 +51,7 @@ fn pictures_are_played_as_they_were_seen() {
         variant::write(&file, &frames(bytes)).unwrap();
         config += &format!(
             "[pipelines.{format}]\nmodel = \"belt-inspect\"\n[pipelines.{format}.source]\nkind = \"command\"\n\
-             command = [\"sh\", \"-c\", \"while :; do for i in 0 1 2; do tail -c +$((i * {bytes} + 1)) {} | head -c {bytes}; \
+             command = [\"sh\", \"-c\", \"while :; do for i in 0 1 2; do tail -c +$((i * {bytes} + 1)) {} | head -c {bytes} || exit; \
              sleep 0.1; done; done\"]\nformat = \"{format}\"\nwidth = 33\nheight = 20\n",
             file.display()
         );

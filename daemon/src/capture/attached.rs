@@ -28,13 +28,23 @@ pub fn attached() -> Vec<Attached> {
         Ok(microphones) => all.extend(microphones.into_iter().map(Attached::from)),
         Err(problem) => all.push(Attached { kind: "microphone", problem, ..Attached::default() }),
     }
-    all.extend(imu::attached().into_iter().map(Attached::from));
+    let sensors = imu::attached();
+    let names: Vec<String> = sensors.iter().map(|sensor| sensor.name.clone()).collect();
+    all.extend(sensors.into_iter().map(|mut sensor| {
+        // Two of one kind are told apart by their nodes.
+        if names.iter().filter(|name| **name == sensor.name).count() > 1 {
+            sensor.name = sensor.node.display().to_string();
+        }
+        Attached::from(sensor)
+    }));
     all
 }
 
 impl From<microphone::Attached> for Attached {
     fn from(found: microphone::Attached) -> Self {
-        let source = format!("{{ kind = \"microphone\", device = {} }}", quoted(&found.id));
+        // The card's name stands for its first device.
+        let device = if found.is_first { found.id.clone() } else { found.pcm.replacen("hw:", "plughw:", 1) };
+        let source = format!("{{ kind = \"microphone\", device = {} }}", quoted(&device));
         let (formats, problem, source) = match found.offers {
             Ok(offers) => (vec![offers.to_string()], String::new(), source),
             Err(problem) => (Vec::new(), problem, String::new()),

@@ -11,6 +11,7 @@ mod negotiate;
 mod stream;
 
 use std::io;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::pace::Pace;
 use super::queue::{FrameQueue, Overflow};
 use super::{Needs, Source, SourceInfo, Wiring};
 use crate::config;
+use crate::host::clock::Tick;
 use crate::host::v4l2::{Control, Device, Filled};
 use find::Found;
 pub(super) use find::attached;
@@ -70,6 +72,10 @@ pub(super) struct Running {
     pace: Pace,
     /// The number of the last picture.
     sequence: Option<u32>,
+    /// When it was opened, or gave the last whole picture.
+    heard: Tick,
+    /// Nothing has been said of its first picture yet.
+    is_new: bool,
 }
 
 impl Live for Camera {
@@ -82,23 +88,17 @@ impl Live for Camera {
         let found = find::find(self.config.device.as_deref()).map_err(Trouble::Passing)?;
         let title = found.title();
         let broken = |problem: &dyn std::fmt::Display| Trouble::passing(format_args!("camera {title}: {problem}"));
-        set_controls(&found.device, &self.config).map_err(|problem| broken(&problem))?;
         let offers = find::offers(&found.device, &self.wanted).map_err(|error| broken(&error))?;
         let choices = negotiate::choices(&offers, &self.wanted);
         if choices.is_empty() {
             return Err(broken(&nothing_fits(&found.device, &self.wanted)));
         }
+        let path = found.path.clone();
         let stream = start_one_of(found, &choices).map_err(|error| broken(&error))?;
-        tracing::info!(
-            pipeline = %feed.pipeline(),
-            camera = title,
-            format = ?stream.format,
-            fps = stream.fps,
-            copies = u8::from(!stream.is_lent()),
-            "the camera gives pictures"
-        );
-        let pace = Pace::new(self.config.fps);
-        Ok(Running { title, stream, pace, sequence: None })
+        // Only now is it known that no other program uses it, whose pictures they would change.
+        set_controls(&path, &self.config).map_err(|problem| broken(&problem))?;
+        let (pace, heard) = (Pace::new(self.config.fps), feed.clock().now());
+        Ok(Running { title, stream, pace, sequence: None, heard, is_new: true })
     }
 
     fn follow(&mut self, mut running: Running, feed: &mut Feed) -> Trouble {
@@ -120,12 +120,21 @@ impl Running {
             let soon = feed.clock().now().plus(PATIENCE);
             feed.sleep_until(soon)?;
         }
-        if !feed.wait(self.stream.as_fd(), PollFlags::POLLIN, silence)? {
-            return Err(Trouble::passing(format_args!("it has given nothing for {} s", silence.as_secs_f64())));
+        // From the last whole picture on: a camera that only gives torn ones, or wakes us for nothing, is given up, too.
+        let left = silence.saturating_sub(feed.clock().now().since(self.heard));
+        if left.is_zero() || !feed.wait(self.stream.as_fd(), PollFlags::POLLIN, left)? {
+            return Err(Trouble::passing(format_args!(
+                "it has given no whole picture for {} s",
+                silence.as_secs_f64()
+            )));
         }
         match self.stream.next(feed.slots()) {
             Ok(Picture::Whole(slot, filled)) => {
                 feed.lost(self.missed(&filled));
+                self.heard = feed.clock().now();
+                if std::mem::take(&mut self.is_new) {
+                    self.say(feed);
+                }
                 let captured = live::captured_at(filled.monotonic_ns, feed.clock());
                 if self.pace.lets_through(captured) {
                     feed.hand_on(slot, self.stream.format, captured)?;
@@ -141,6 +150,17 @@ impl Running {
             Err(NoPicture::Device(error)) => Err(gone(error)),
             Err(NoPicture::Slots(error)) => Err(error.into()),
         }
+    }
+
+    fn say(&self, feed: &Feed) {
+        tracing::info!(
+            pipeline = %feed.pipeline(),
+            camera = self.title,
+            format = ?self.stream.format,
+            fps = self.stream.fps,
+            copies = u8::from(!self.stream.is_lent()),
+            "the camera gives pictures"
+        );
     }
 
     /// How many pictures are missing before this one.
@@ -171,7 +191,7 @@ fn start_one_of(found: Found, choices: &[Choice]) -> Result<Stream, NotStarted> 
             Ok(stream) => return Ok(stream),
             Err(NotStarted::Busy) => return Err(NotStarted::Busy),
             Err(refused) => {
-                tracing::info!(camera = %path.display(), "{refused}; the next best is tried");
+                tracing::debug!(camera = %path.display(), "{refused}; the next best is tried");
                 first_problem.get_or_insert(refused);
             }
         }
@@ -194,10 +214,11 @@ fn nothing_fits(device: &Device, wanted: &Wanted) -> String {
 }
 
 /// Sets the configured controls. Those that another one (an automatic mode) rules over come last.
-fn set_controls(device: &Device, config: &config::Camera) -> Result<(), String> {
+fn set_controls(path: &Path, config: &config::Camera) -> Result<(), String> {
     if config.controls.is_empty() {
         return Ok(());
     }
+    let device = Device::open(path).ok().flatten().ok_or("it is gone before its controls were set")?;
     let mut left: Vec<_> = config.controls.iter().collect();
     for round in 0..2 {
         let there = device.controls().map_err(|error| error.to_string())?;

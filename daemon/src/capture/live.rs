@@ -38,6 +38,11 @@ pub(super) const QUEUE_CHUNKS: usize = 64;
 /// Frames that are in use beside those that wait: those that a runner works on, those between the two, one being filled.
 pub(super) const SLOTS_BESIDE: usize = 8;
 
+/// After something has appeared it is tried again so often, for so long: links to a device, and rights to it, come later than
+/// its node.
+const EAGER_PAUSE: Duration = Duration::from_millis(200);
+const EAGER: Duration = Duration::from_secs(4);
+
 /// A driver's time that is further from now is none: some give the wall clock's.
 const PLAUSIBLE: Duration = Duration::from_secs(2);
 
@@ -46,7 +51,12 @@ const PLAUSIBLE: Duration = Duration::from_secs(2);
 pub(super) fn captured_at(monotonic_ns: Option<u64>, clock: &Clock) -> Tick {
     let now = clock.now();
     let told = monotonic_ns.map(|ns| clock.at_monotonic_ns(ns));
-    told.filter(|told| told.since(now).max(now.since(*told)) < PLAUSIBLE).map_or(now, |told| told.min(now))
+    told.filter(|told| is_plausible(*told, now)).map_or(now, |told| told.min(now))
+}
+
+/// Whether a driver's time can be that of something that has just come.
+pub(super) fn is_plausible(told: Tick, now: Tick) -> bool {
+    told.since(now).max(now.since(told)) < PLAUSIBLE
 }
 
 /// Why a source gives no more frames.
@@ -144,18 +154,22 @@ fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Inf
     let mut backoff = Backoff::default();
     let mut has_served = false;
     let mut told = String::new();
+    let mut eager_until = Tick::default();
     loop {
         feed.rest_out()?;
         // Made before it is tried to open it: what appears meanwhile is not missed.
-        let arrivals = Arrivals::watch(L::APPEARS_IN);
-        let (trouble, pause) = match live.open(feed) {
+        let mut arrivals = Arrivals::watch(L::APPEARS_IN);
+        let (trouble, mut pause) = match live.open(feed) {
             Ok(stream) => {
+                // Nobody would read what it gathers.
+                drop(arrivals);
                 if std::mem::replace(&mut has_served, true) {
                     feed.queue.count_restart();
                 }
                 feed.frames = 0;
                 let begun = feed.clock().now();
                 let trouble = live.follow(stream, feed);
+                arrivals = Arrivals::watch(L::APPEARS_IN);
                 feed.after_gap = true;
                 if feed.frames > 0 {
                     told.clear();
@@ -169,8 +183,12 @@ fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Inf
             Trouble::Resting => (backoff, has_served) = (Backoff::default(), false),
             Trouble::Passing(reason) => {
                 feed.announce::<L>(&reason, pause, &mut told);
+                if feed.clock().now() < eager_until {
+                    pause = pause.min(EAGER_PAUSE);
+                }
                 match feed.wait_for(arrivals.as_ref(), pause) {
-                    Err(Trouble::Resting) | Ok(()) => {}
+                    Ok(true) => (backoff, eager_until) = (Backoff::default(), feed.clock().now().plus(EAGER)),
+                    Err(Trouble::Resting) | Ok(false) => {}
                     Err(trouble) => return Err(trouble),
                 }
             }
@@ -317,18 +335,18 @@ impl Feed {
         }
     }
 
-    /// Waits for the end of a pause, or until something has appeared.
-    fn wait_for(&self, arrivals: Option<&Arrivals>, pause: Duration) -> Result<(), Trouble> {
+    /// Waits for the end of a pause, or until something has appeared: `true`.
+    fn wait_for(&self, arrivals: Option<&Arrivals>, pause: Duration) -> Result<bool, Trouble> {
         let again = self.clock().now().plus(pause);
-        let Some(arrivals) = arrivals else { return self.sleep_until(again) };
+        let Some(arrivals) = arrivals else { return self.sleep_until(again).map(|()| false) };
         loop {
             let left = self.clock().nap(again);
             if left.is_zero() {
-                return if self.queue.is_stopped() { Err(Trouble::Stopped) } else { Ok(()) };
+                return if self.queue.is_stopped() { Err(Trouble::Stopped) } else { Ok(false) };
             }
             // Rounded up: less than a millisecond would be polled for in circles.
             if self.wait(arrivals.0.as_fd(), PollFlags::POLLIN, left + Duration::from_millis(1))? {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

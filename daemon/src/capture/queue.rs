@@ -105,6 +105,9 @@ pub enum NotRecorded {
     /// Somebody else records it.
     #[error("it is being recorded already")]
     Busy,
+    /// It gives no more.
+    #[error("its source has come to its end")]
+    Over,
     /// The system said no.
     #[error("it cannot be recorded")]
     Io(#[from] io::Error),
@@ -179,6 +182,11 @@ impl FrameQueue {
     /// # Errors
     /// [`NotRecorded`]
     pub fn record(&self, pipeline: &Name, info: &SourceInfo, sink: File, lasts: Duration) -> Result<(), NotRecorded> {
+        let state = self.lock();
+        if state.stopped || state.end.is_some() {
+            return Err(NotRecorded::Over);
+        }
+        drop(state);
         let mut tap = self.lock_tap();
         if tap.as_ref().is_some_and(Tap::is_wanted) {
             return Err(NotRecorded::Busy);

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -30,6 +30,9 @@ const WAITING_FRAMES: usize = 256;
 /// How long nobody may read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether somebody still reads, while no frame comes.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A frame on its way to the writer.
 #[derive(Debug)]
 struct Copied {
@@ -42,7 +45,10 @@ struct Copied {
 pub(super) struct Tap {
     sender: SyncSender<Copied>,
     waiting_bytes: Arc<AtomicUsize>,
+    /// Frames left out since the last copied one, and in all.
     missed: u64,
+    missed_in_all: Arc<AtomicU64>,
+    until: Instant,
 }
 
 impl Tap {
@@ -53,9 +59,14 @@ impl Tap {
 
     /// Copies a frame; `false` where nobody wants any more.
     pub(super) fn copy(&mut self, frame: &Frame) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
         let bytes = frame.slot.bytes();
-        if self.waiting_bytes.load(Ordering::Relaxed).saturating_add(bytes.len()) > WAITING_BYTES {
-            self.missed += 1;
+        let waiting = self.waiting_bytes.load(Ordering::Relaxed);
+        // One frame of any size may wait.
+        if waiting > 0 && waiting.saturating_add(bytes.len()) > WAITING_BYTES {
+            self.miss();
             return true;
         }
         let head = FrameHead {
@@ -76,20 +87,26 @@ impl Tap {
             }
             Err(std::sync::mpsc::TrySendError::Full(_)) => {
                 self.waiting_bytes.fetch_sub(length, Ordering::Relaxed);
-                self.missed += 1;
+                self.miss();
                 true
             }
             Err(std::sync::mpsc::TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    fn miss(&mut self) {
+        self.missed += 1;
+        self.missed_in_all.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Begins a recording of `lasts` into `sink`; the tap is for the source's queue.
 ///
 /// # Errors
-/// Where the descriptor cannot be written to, or the system gives no thread.
+/// Where the descriptor cannot be set up, or the system gives no thread.
 pub(super) fn begin(pipeline: &Name, info: &SourceInfo, sink: File, lasts: Duration) -> io::Result<Tap> {
-    fcntl(sink.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let flags = OFlag::from_bits_retain(fcntl(sink.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(sink.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     let (sender, frames) = sync_channel(WAITING_FRAMES);
     let waiting_bytes = Arc::new(AtomicUsize::new(0));
     let head = Head {
@@ -100,20 +117,24 @@ pub(super) fn begin(pipeline: &Name, info: &SourceInfo, sink: File, lasts: Durat
         rate_hz: info.rate_hz,
         channels: info.channels.clone(),
     };
-    let writer = Writer { sink, frames, waiting_bytes: Arc::clone(&waiting_bytes), until: Instant::now() + lasts };
+    let until = Instant::now() + lasts;
+    let missed_in_all = Arc::new(AtomicU64::new(0));
+    let (waiting, missed) = (Arc::clone(&waiting_bytes), Arc::clone(&missed_in_all));
+    let writer = Writer { sink, frames, waiting_bytes: waiting, missed_in_all: missed, until };
     let name = pipeline.clone();
     Builder::new().name(format!("rec-{pipeline}")).spawn(move || {
         if let Err(error) = writer.run(head) {
             tracing::warn!(pipeline = %name, %error, "a recording broke off");
         }
     })?;
-    Ok(Tap { sender, waiting_bytes, missed: 0 })
+    Ok(Tap { sender, waiting_bytes, missed: 0, missed_in_all, until })
 }
 
 struct Writer {
     sink: File,
     frames: Receiver<Copied>,
     waiting_bytes: Arc<AtomicUsize>,
+    missed_in_all: Arc<AtomicU64>,
     until: Instant,
 }
 
@@ -122,22 +143,38 @@ impl Writer {
         self.line(&Line::Head(head))?;
         let mut end = End { frames: 0, missed: 0, reason: String::new() };
         loop {
-            match self.frames.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
+            let left = self.until.saturating_duration_since(Instant::now());
+            match self.frames.recv_timeout(left.min(LOOK)) {
                 Ok(copied) => {
                     self.waiting_bytes.fetch_sub(copied.bytes.len(), Ordering::Relaxed);
                     end.frames += 1;
-                    end.missed += copied.head.missed;
                     self.line(&Line::Frame(copied.head))?;
                     self.all(&copied.bytes)?;
                 }
-                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => break,
+                Err(RecvTimeoutError::Timeout) => self.is_read()?,
                 Err(RecvTimeoutError::Disconnected) => {
-                    end.reason = "the pipeline ended".to_owned();
+                    if Instant::now() < self.until {
+                        end.reason = "the pipeline ended".to_owned();
+                    }
                     break;
                 }
             }
         }
+        end.missed = self.missed_in_all.load(Ordering::Relaxed);
         self.line(&Line::End(end))
+    }
+
+    /// Whether somebody still has the other end.
+    ///
+    /// # Errors
+    /// Where nobody has.
+    fn is_read(&self) -> io::Result<()> {
+        let mut sink = [PollFd::new(self.sink.as_fd(), PollFlags::empty())];
+        match poll(&mut sink, PollTimeout::ZERO) {
+            Ok(ready) if ready > 0 => Err(io::ErrorKind::BrokenPipe.into()),
+            _ => Ok(()),
+        }
     }
 
     fn line(&mut self, line: &Line) -> io::Result<()> {

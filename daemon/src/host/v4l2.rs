@@ -54,6 +54,34 @@ pub enum Sizes {
     },
 }
 
+/// Pictures a second that a format comes with in a size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Rates {
+    /// The driver does not say.
+    #[default]
+    Unknown,
+    /// Each of these.
+    Listed(Vec<f64>),
+    /// Any between the two.
+    Range {
+        /// The slowest.
+        slowest: f64,
+        /// The fastest.
+        fastest: f64,
+    },
+}
+
+impl Rates {
+    /// The fastest.
+    pub fn fastest(&self) -> Option<f64> {
+        match self {
+            Self::Unknown => None,
+            Self::Listed(rates) => rates.iter().copied().reduce(f64::max),
+            Self::Range { fastest, .. } => Some(*fastest),
+        }
+    }
+}
+
 /// How the driver lays out a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -155,25 +183,31 @@ impl Device {
         Ok(sizes)
     }
 
-    /// Pictures a second that it offers at a format and size: each, or the slowest and the fastest of a range. Nothing where
-    /// the driver does not say.
+    /// Pictures a second that it offers at a format and size.
     ///
     /// # Errors
     /// What the system says.
-    pub fn rates(&self, format: FourCc, size: ImageSize) -> io::Result<Vec<f64>> {
-        let mut rates = Vec::new();
+    pub fn rates(&self, format: FourCc, size: ImageSize) -> io::Result<Rates> {
+        let (mut rates, mut range) = (Vec::new(), None);
         list(|index| {
             let pixel_format = u32::from_le_bytes(format.0);
             let ImageSize { width, height } = size;
             let mut found = abi::FrameInterval { index, pixel_format, width, height, ..Default::default() };
             call(&self.file, &abi::ENUM_FRAMEINTERVALS, &mut found)?;
-            let [first, last, _] = found.fractions;
-            let is_discrete = found.kind == abi::FRAME_DISCRETE;
-            rates.extend(rate(first));
-            rates.extend(rate(last).filter(|_| !is_discrete));
-            Ok(is_discrete)
+            // Of a range the shortest interval comes first, which is the fastest rate.
+            let [first, last, _] = found.fractions.map(rate);
+            if found.kind == abi::FRAME_DISCRETE {
+                rates.extend(first);
+                return Ok(true);
+            }
+            range = last.zip(first);
+            Ok(false)
         })?;
-        Ok(rates)
+        Ok(match range {
+            Some((slowest, fastest)) => Rates::Range { slowest, fastest },
+            None if rates.is_empty() => Rates::Unknown,
+            None => Rates::Listed(rates),
+        })
     }
 
     /// Sets format and size; the driver may change both.

@@ -28,14 +28,16 @@ const MAX_LINE_BYTES: u64 = 1 << 20;
 pub(crate) async fn record(client: &Client, output: &Output, what: &Record) -> Result<(), Failure> {
     let Record { name, seconds, output: folder } = what;
     let folder = std::path::absolute(folder).map_err(|error| cannot("use", folder, &error))?;
-    make_folder(&folder)?;
+    let is_ours = make_folder(&folder)?;
     let (reader, writer) = io::pipe().map_err(|error| Failure::failed(format!("cannot make a pipe: {error}")))?;
     let object = path::of_name(path::PIPELINES, name.as_str());
     let begun: Result<(), Failure> =
         client.call(&object, "Pipeline", "Record", &(Fd::from(OwnedFd::from(writer)), *seconds)).await;
     if let Err(failure) = begun {
-        // It was made for nothing.
-        let _ = std::fs::remove_dir(&folder);
+        if is_ours {
+            // It was made for nothing.
+            let _ = std::fs::remove_dir(&folder);
+        }
         return Err(failure.where_absent(|| {
             Failure::failed(format!("there is no pipeline `{name}`")).hint("`inferctl pipelines` lists them")
         }));
@@ -72,25 +74,26 @@ fn show(output: Output, folder: &Path, recorded: &Recorded) -> Result<(), Failur
             missed => format!(", {} missed (this disk was too slow)", counted(missed, "frame")),
         };
         format!(
-            "{} of {:.1} s{missed}{early}\n\nplay it with:\n\n    source = {{ kind = \"recording\", path = \"{}\" }}",
+            "{} of {:.1} s{missed}{early}\n\nplay it with:\n\n    source = {{ kind = \"recording\", path = {} }}",
             counted(end.frames, "frame"),
             seconds,
-            folder.display()
+            toml_edit::Value::from(folder.display().to_string())
         )
     })
 }
 
-fn make_folder(folder: &Path) -> Result<(), Failure> {
+/// Whether it had to be made.
+fn make_folder(folder: &Path) -> Result<bool, Failure> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
             if empty {
-                return Ok(());
+                return Ok(false);
             }
             Err(Failure::failed(format!("{} is there already, and not an empty folder", folder.display()))
                 .hint("name a folder that is not there"))
         }
-        made => made.map_err(|error| cannot("make", folder, &error)),
+        made => made.map(|()| true).map_err(|error| cannot("make", folder, &error)),
     }
 }
 

@@ -201,15 +201,10 @@ fn summary(device: &Device, format: FourCc) -> String {
     };
     let title = |size: ImageSize| format!("{}x{}", size.width, size.height);
     let range = if least == most { title(least) } else { format!("{} to {}", title(least), title(most)) };
-    let rates: Vec<f64> = sizes
-        .iter()
-        .filter_map(|size| match *size {
-            Sizes::Discrete(size) => device.rates(format, size).ok(),
-            Sizes::Stepwise { .. } => None,
-        })
-        .flatten()
-        .collect();
-    let fastest =
-        rates.into_iter().reduce(f64::max).map(|fps| format!(", up to {} fps", tidy(fps))).unwrap_or_default();
+    let asked = sizes.iter().filter_map(|size| match *size {
+        Sizes::Discrete(size) => device.rates(format, size).ok()?.fastest(),
+        Sizes::Stepwise { least, .. } => device.rates(format, least).ok()?.fastest(),
+    });
+    let fastest = asked.reduce(f64::max).map(|fps| format!(", up to {} fps", tidy(fps))).unwrap_or_default();
     format!("{format} {range}{fastest}")
 }

@@ -7,7 +7,7 @@
 use inferd_core::frame::{ImageSize, PixelFormat};
 
 use crate::config::CameraFormat;
-use crate::host::v4l2::{FourCc, Sizes};
+use crate::host::v4l2::{FourCc, Rates, Sizes};
 
 /// The fastest that a camera is set to where nobody says.
 const USUAL_FPS: f64 = 30.0;
@@ -52,12 +52,12 @@ pub(super) struct Wanted {
     pub(super) format: Option<CameraFormat>,
 }
 
-/// A format in a size, and its rates; none where the camera does not say.
+/// A format in a size, and its rates.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Offer {
     pub(super) fourcc: FourCc,
     pub(super) size: ImageSize,
-    pub(super) rates: Vec<f64>,
+    pub(super) rates: Rates,
 }
 
 /// What a camera is set to.
@@ -153,20 +153,27 @@ fn size_rank(size: ImageSize, wanted: &Wanted) -> (u64, u64) {
 }
 
 /// The rate to set, and how much of the wanted one is missing, in thousandths.
-fn rate(rates: &[f64], wanted: Option<f64>) -> (Option<f64>, u32) {
-    let fastest = rates.iter().copied().reduce(f64::max);
-    let slowest_from = |least: f64| rates.iter().copied().filter(|rate| *rate >= least * NEAR).reduce(f64::min);
-    let set = match wanted {
-        Some(fps) if rates.is_empty() => Some(fps),
-        Some(fps) => slowest_from(fps).or(fastest),
-        None => {
-            let usual = rates.iter().copied().filter(|rate| *rate <= USUAL_FPS / NEAR).reduce(f64::max);
-            usual.or_else(|| slowest_from(0.0))
-        }
+fn rate(rates: &Rates, wanted: Option<f64>) -> (Option<f64>, u32) {
+    let set = match rates {
+        Rates::Unknown => wanted,
+        Rates::Range { slowest, fastest } => Some(wanted.unwrap_or(USUAL_FPS).clamp(*slowest, fastest.max(*slowest))),
+        Rates::Listed(rates) => listed(rates, wanted),
     };
     let enough = wanted.unwrap_or(ENOUGH_FPS);
     let reached = set.map_or(1.0, |set| (set / enough).min(1.0));
     (set, if reached >= NEAR { 0 } else { thousandths(1.0 - reached) })
+}
+
+/// The slowest that reaches the wanted one, else the fastest; where nobody says, the fastest usual one.
+fn listed(rates: &[f64], wanted: Option<f64>) -> Option<f64> {
+    let slowest_from = |least: f64| rates.iter().copied().filter(|rate| *rate >= least * NEAR).reduce(f64::min);
+    match wanted {
+        Some(fps) => slowest_from(fps).or_else(|| rates.iter().copied().reduce(f64::max)),
+        None => {
+            let usual = rates.iter().copied().filter(|rate| *rate <= USUAL_FPS / NEAR).reduce(f64::max);
+            usual.or_else(|| slowest_from(0.0))
+        }
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of one")]

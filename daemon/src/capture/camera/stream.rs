@@ -17,8 +17,8 @@ use super::negotiate::Choice;
 /// Pictures that the driver is given to fill.
 const BUFFERS: u32 = 4;
 
-/// A slot that a driver is lent begins on a page of its own.
-const PAGE_BYTES: usize = 4096;
+/// A slot that a driver is lent begins on a page of its own, however large those are.
+const PAGE_BYTES: usize = 1 << 16;
 
 /// A picture, or what came instead.
 pub(super) enum Picture {
@@ -94,6 +94,11 @@ impl Stream {
             let layout = device.set_format(choice.fourcc, choice.size).map_err(failed)?;
             if layout.fourcc != choice.fourcc {
                 return Err(choice.refused(format_args!("it gives {}", layout.fourcc)));
+            }
+            let sides = 1..=ImageSize::MAX_RAW_SIDE;
+            if !sides.contains(&layout.size.width) || !sides.contains(&layout.size.height) {
+                let ImageSize { width, height } = layout.size;
+                return Err(choice.refused(format_args!("it gives pictures of {width} x {height}")));
             }
             // Many drivers have no rate to set.
             let fps = choice.fps.and_then(|fps| device.set_rate(fps).ok().flatten());
@@ -183,7 +188,7 @@ fn lend(device: Device, layout: &Layout, format: Format) -> Option<Lent> {
     }
     let slots = u32::try_from(QUEUE_PICTURES + SLOTS_BESIDE).ok()? + BUFFERS;
     let pool = Pool::new(slots, image_bytes.checked_next_multiple_of(PAGE_BYTES)?).ok()?;
-    Lent::start(device, pool, slots).ok()
+    Lent::start(device, pool, slots, BUFFERS).ok()
 }
 
 /// A raw picture has exactly its size; of a JPEG nobody knows.

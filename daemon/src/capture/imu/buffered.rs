@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::calibrate::Calibration;
 use super::rows::Rows;
 use super::setup::{Ready, Stamps};
+use crate::capture::live::is_plausible;
 use crate::host::clock::{Clock, Tick};
 
 /// Scans that are read at once, at most: half a second of the fastest sensors comes in a few reads.
@@ -73,11 +74,14 @@ impl Buffered {
     /// When a scan was made, as far as the device says.
     fn measured(&self, scan: &[u8], clock: &Clock) -> Option<Tick> {
         let ns = self.ready.layout.timestamp(scan)?;
-        match self.ready.stamps {
-            Stamps::Monotonic => Some(clock.at_monotonic_ns(u64::try_from(ns).unwrap_or(0))),
-            Stamps::Unix => Some(clock.at_unix_ns(ns)),
-            Stamps::Absent => None,
-        }
+        let told = match self.ready.stamps {
+            Stamps::Monotonic => clock.at_monotonic_ns(u64::try_from(ns).unwrap_or(0)),
+            Stamps::Unix => clock.at_unix_ns(ns),
+            Stamps::Absent => return None,
+        };
+        // Some drivers leave the time to an interrupt that does not come: it stands still, or is none.
+        let is_new = self.last.is_none_or(|last| told != last);
+        is_plausible(told, clock.now()).then_some(told).filter(|_| is_new)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of a source that rests, with a device that a test looks into.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -168,4 +169,91 @@ fn stopping_ends_a_rest_at_once() {
     started.thread.take().unwrap().join().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(started.queue.ended(), None, "it was told to");
+}
+
+#[test]
+fn a_drivers_time_is_taken_where_it_can_be() {
+    let clock = Clock::manual();
+    clock.advance(Duration::from_secs(100));
+    let at_ms = |ms: u64| Tick::from_ns(ms * 1_000_000);
+    for (told_ms, expected_ms) in [
+        (None, 100_000),
+        (Some(99_500), 99_500),
+        // When a picture should have been complete.
+        (Some(100_030), 100_000),
+        // The wall clock, or a counter of its own.
+        (Some(1_700_000_000_000), 100_000),
+        (Some(0), 100_000),
+        (Some(97_900), 100_000),
+    ] {
+        let told = told_ms.map(|ms| at_ms(ms).as_ns());
+        assert_eq!(captured_at(told, &clock), at_ms(expected_ms), "{told_ms:?}");
+    }
+}
+
+/// A device that is there while a file is.
+struct Plugged {
+    file: std::path::PathBuf,
+}
+
+impl Live for Plugged {
+    type Stream = ();
+
+    const AGAIN: &'static str = "it is looked for again";
+    const APPEARS_IN: &'static [&'static str] = &["/dev/shm"];
+
+    fn open(&mut self, _feed: &mut Feed) -> Result<(), Trouble> {
+        if self.file.exists() { Ok(()) } else { Err(Trouble::passing("no camera is attached")) }
+    }
+
+    fn follow(&mut self, (): (), feed: &mut Feed) -> Trouble {
+        let silent = Bell::new().unwrap();
+        loop {
+            let now = feed.clock().now();
+            let slot = feed.slots().filled(&[0]).unwrap();
+            let handed = feed.hand_on(slot, Format::Jpeg, now);
+            if let Err(trouble) = handed.and_then(|()| feed.wait(silent.as_fd(), PollFlags::POLLIN, PAUSE).map(drop)) {
+                return trouble;
+            }
+            if !self.file.exists() {
+                return Trouble::passing("it was pulled out");
+            }
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// By the pauses alone it would be found within half a minute.
+#[test]
+fn a_device_that_appears_is_opened_at_once() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = Path::new("/dev/shm").join(format!("{}-plugged", folder.path().file_name().unwrap().display()));
+    let wiring = Wiring::of_test(Clock::system());
+    let live = Plugged { file: file.clone() };
+    let (queue, thread) = start(live, 4, Overflow::KeepNewest, wiring).unwrap();
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", queue.look());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        begun.elapsed()
+    };
+    let said = |words: &str| queue.look().1.is_some_and(|obstacle| obstacle.to_string().contains(words));
+    // The pauses have grown to more than three seconds.
+    until("the pauses to grow", &|| said("it is looked for again within 3 s"));
+    std::fs::File::create(&file).unwrap();
+    let took = until("frames", &|| queue.look().0.accepted > 0);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(queue.look().1.map(|obstacle| obstacle.to_string()), None);
+    std::fs::remove_file(&file).unwrap();
+    until("its absence to be told", &|| said("no camera is attached"));
+    let before = queue.look().0;
+    std::fs::File::create(&file).unwrap();
+    until("frames again", &|| queue.look().0.accepted > before.accepted);
+    assert_eq!((before.restarts, queue.look().0.restarts), (0, 1));
+    std::fs::remove_file(&file).unwrap();
+    queue.stop();
+    thread.join().unwrap();
 }

@@ -8,6 +8,8 @@ use super::{access, find, pcm};
 pub(in crate::capture) struct Attached {
     /// The card's short name, which `device` may name: `Device`.
     pub(in crate::capture) id: String,
+    /// The card's name stands for this device of it.
+    pub(in crate::capture) is_first: bool,
     /// What the card calls itself: `USB Audio Device`.
     pub(in crate::capture) name: String,
     /// ALSA's name for it: `hw:CARD=Device,DEV=0`.
@@ -26,12 +28,15 @@ pub(in crate::capture) fn attached() -> Result<Vec<Attached>, String> {
     }
     let devices = cards.into_iter().flat_map(|card| {
         let devices = card.devices.clone();
-        devices.into_iter().map(move |device| find::Device::OfCard { card: card.clone(), device })
+        devices.into_iter().enumerate().map(move |(number, device)| {
+            let device = find::Device::OfCard { card: card.clone(), device };
+            describe(device, number == 0)
+        })
     });
-    Ok(devices.filter_map(describe).collect())
+    Ok(devices.flatten().collect())
 }
 
-fn describe(device: find::Device) -> Option<Attached> {
+fn describe(device: find::Device, is_first: bool) -> Option<Attached> {
     let why_not = |errno, said: &str| access::why_not(errno, said, device.numbers());
     let offers = match pcm::open(&device.pcm()) {
         Err((errno, said)) => Err(why_not(errno, &said)),
@@ -39,5 +44,5 @@ fn describe(device: find::Device) -> Option<Attached> {
     };
     let pcm = device.pcm();
     let find::Device::OfCard { card, .. } = device else { return None };
-    Some(Attached { id: card.id, name: card.name, pcm, offers })
+    Some(Attached { id: card.id, is_first, name: card.name, pcm, offers })
 }

@@ -20,7 +20,7 @@ impl Timed {
     /// The reader with the times that are beside it in `folder`; as it is where there are none.
     ///
     /// # Errors
-    /// [`SourceError`] where the times cannot be read, or go back.
+    /// [`SourceError`] where the times cannot be read.
     pub(super) fn beside(folder: &Path, reader: Box<dyn Reader>) -> Result<Box<dyn Reader>, SourceError> {
         let path = folder.join("timing.csv");
         if !path.is_file() {
@@ -34,9 +34,10 @@ impl Timed {
             let time = row.get(1).and_then(|time| time.parse::<f64>().ok()).filter(|time| time.is_finite());
             times.push(time.ok_or_else(|| damaged("a row has no time in its second column".into()))?);
         }
-        let apart = |pair: &[f64]| Duration::try_from_secs_f64(pair[1] - pair[0]);
+        // A driver's clock may step back.
+        let apart = |pair: &[f64]| Duration::try_from_secs_f64((pair[1] - pair[0]).max(0.0));
         let steps: Result<Vec<Duration>, _> = times.windows(2).map(apart).collect();
-        let steps = steps.map_err(|_| damaged("its times go back".into()))?;
+        let steps = steps.map_err(|_| damaged("its times are too far apart".into()))?;
         // Nobody knows how long it took to the first one; started over, the stream goes on without a seam.
         let count = u32::try_from(steps.len()).unwrap_or(u32::MAX).max(1);
         let usual = steps.iter().sum::<Duration>() / count;
@@ -101,12 +102,13 @@ mod tests {
         let lasts = timed("file,t\na,0.0\nb,0.1\nc,0.5\nd,0.6\n").unwrap();
         assert_eq!(lasts, [200, 100, 400, 100, 200, 100, 400, 100]);
         assert_eq!(timed("file,t\na,0.0\nb,0.1\n").unwrap()[..4], [100, 100, 1000, 1000], "the others as ever");
+        assert_eq!(timed("file,t\na,1.0\nb,0.9\nc,1.2\n").unwrap()[1..3], [0, 300], "a clock that stepped back");
         assert_eq!(timed("file,t\n").unwrap()[..4], [0, 1000, 1000, 1000]);
     }
 
     #[test]
     fn times_that_cannot_be_are_refused() {
-        for text in ["file,t\na,1\nb,0.5\n", "file,t\na,x\n", "file,t\na\n", "file,t\na,inf\n"] {
+        for text in ["file,t\na,0\nb,1e300\n", "file,t\na,x\n", "file,t\na\n", "file,t\na,inf\n"] {
             assert!(timed(text).is_err(), "{text}");
         }
     }

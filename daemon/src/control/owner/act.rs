@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inferd_core::Name;
+use inferd_core::manifest::Kind;
 use semver::Version;
 use tokio::sync::oneshot;
 
@@ -113,9 +114,15 @@ impl Owner {
         let Some(handle) = self.supervised(name)?.serving(now) else {
             return Err(ControlError::WrongState(format!("pipeline {name} does not run; `inferctl start {name}`")));
         };
+        if handle.source().kind == Kind::Tensor {
+            return Err(ControlError::InvalidArgument(format!(
+                "pipeline {name} plays tensors, which are files already"
+            )));
+        }
         match handle.record(name, sink, Duration::from_secs(u64::from(seconds))) {
             Ok(()) => Ok(Done::Now),
             Err(busy @ NotRecorded::Busy) => Err(ControlError::Busy(format!("pipeline {name}: {busy}"))),
+            Err(over @ NotRecorded::Over) => Err(ControlError::WrongState(format!("pipeline {name}: {over}"))),
             Err(error @ NotRecorded::Io(_)) => {
                 Err(ControlError::Io(format!("pipeline {name}: {}", with_causes(&error))))
             }

@@ -30,16 +30,18 @@ pub struct Lent {
     stream: Stream,
     slots: Vec<Option<Slot>>,
     pool: Pool,
+    /// So many at once: memory that a driver has had is pinned.
+    most: usize,
 }
 
 impl Lent {
-    /// Lends all slots of a new pool and starts the stream. Slots have whole pages, and hold a picture each.
+    /// Lends slots of a new pool, `most` at once, and starts the stream. Slots have whole pages, and hold a picture each.
     ///
     /// # Errors
     /// What the system says: many drivers only write to memory of their own.
-    pub fn start(device: Device, pool: Pool, slots: u32) -> io::Result<Self> {
+    pub fn start(device: Device, pool: Pool, slots: u32, most: u32) -> io::Result<Self> {
         let stream = Stream { device, memory: abi::MEMORY_USERPTR };
-        let mut lent = Self { stream, slots: (0..slots).map(|_| None).collect(), pool };
+        let mut lent = Self { stream, slots: (0..slots).map(|_| None).collect(), pool, most: most as usize };
         if lent.stream.request(slots)? != slots {
             return Err(io::Error::other("the driver takes fewer buffers"));
         }
@@ -48,12 +50,14 @@ impl Lent {
         Ok(lent)
     }
 
-    /// Lends every slot that is free; gives how many the driver has now.
+    /// Lends what is free; gives how many slots the driver has now.
     ///
     /// # Errors
     /// What the system says.
     pub fn lend(&mut self) -> io::Result<usize> {
-        while let Some(mut slot) = self.pool.try_take() {
+        let mut lent = self.slots.iter().flatten().count();
+        while lent < self.most {
+            let Some(mut slot) = self.pool.try_take() else { break };
             let index = slot.index();
             let space = slot.space();
             let length = u32::try_from(space.len()).unwrap_or(u32::MAX);
@@ -66,8 +70,9 @@ impl Lent {
             if let Some(kept) = self.slots.get_mut(index as usize) {
                 *kept = Some(slot);
             }
+            lent += 1;
         }
-        Ok(self.slots.iter().flatten().count())
+        Ok(lent)
     }
 
     /// The next picture, if there is one, with the slot that it is in.
@@ -234,7 +239,9 @@ impl Stream {
             index: buffer.index,
             bytes,
             sequence: buffer.sequence,
-            monotonic_ns: ns.filter(|_| is_monotonic).map(|(s, us)| s * 1_000_000_000 + us * 1000),
+            monotonic_ns: ns
+                .filter(|_| is_monotonic)
+                .and_then(|(s, us)| s.checked_mul(1_000_000_000)?.checked_add(us.checked_mul(1000)?)),
             is_damaged: buffer.flags & abi::BUF_FLAG_ERROR != 0,
         }))
     }

@@ -61,7 +61,8 @@ fn offers((_, text): (&str, &str), wanted: &Wanted) -> Vec<Offer> {
         let sizes: Vec<Sizes> = listed.iter().map(|(sizes, _)| *sizes).collect();
         let rates = move |size| {
             let same = listed.iter().find(|(sizes, _)| *sizes == Sizes::Discrete(size));
-            same.map(|(_, rates)| rates.clone()).unwrap_or_default()
+            let rates = same.map(|(_, rates)| rates.clone()).filter(|rates| !rates.is_empty());
+            rates.map_or(Rates::Unknown, Rates::Listed)
         };
         candidates(&sizes, wanted).into_iter().map(move |size| Offer { fourcc, size, rates: rates(size) })
     };
@@ -150,6 +151,17 @@ fn there_is_a_next_best_where_a_camera_cannot_do_what_it_lists() {
     // On a bus that is full, JPEG has room where raw pictures have not.
     let all = choices(&offers(C270, &wanted), &wanted);
     assert!(all.iter().take(super::super::TRIES).any(|choice| choice.format == CameraFormat::Mjpeg), "{all:?}");
+}
+
+/// The Raspberry Pi's driver says 1 to 90 pictures a second.
+#[test]
+fn of_a_range_of_rates_the_wanted_one_is_taken() {
+    let range = Rates::Range { slowest: 1.0, fastest: 90.0 };
+    for (wanted, expected) in [(None, 30.0), (Some(10.0), 10.0), (Some(200.0), 90.0), (Some(0.1), 1.0)] {
+        assert_eq!(rate(&range, wanted).0, Some(expected), "{wanted:?}");
+    }
+    assert_eq!(rate(&Rates::Range { slowest: 1.0, fastest: 5.0 }, None), (Some(5.0), 667));
+    assert_eq!((rate(&Rates::Unknown, None), rate(&Rates::Unknown, Some(7.0))), ((None, 0), (Some(7.0), 0)));
 }
 
 #[test]
