@@ -23,7 +23,7 @@ help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
 	@echo 'make demo KEEP=1  the same, and leaves it running, for looking around with inferctl'
 	@echo 'make test         everything: format, lints, documentation, licences, unit and whole-system tests'
-	@echo 'make test-vm      sources on kernel drivers, in a virtual machine: a camera that is pulled out, a microphone'
+	@echo 'make test-vm      inferd installed on a stock kernel, in a virtual machine: cameras, sound, an accelerometer, pulled out and put back'
 	@echo 'make bench        what inferd costs, against the bare inference loop'
 	@echo 'make build        the programs'
 	@echo 'make fmt          formats the sources'

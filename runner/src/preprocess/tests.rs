@@ -156,7 +156,7 @@ fn packed_and_planar_pixels_are_the_same_picture() {
     let mut decoder = Decoder::default();
     for size in [ImageSize { width: 3, height: 2 }, ImageSize { width: 64, height: 5 }] {
         for pixels in [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::Bgr24] {
-            let bytes: Vec<u8> = (0..pixels.frame_bytes(size)).map(|at| (at * 37 % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..251).step_by(37).cycle().take(pixels.frame_bytes(size)).collect();
             let packed = decoder.decode(&bytes, Format::Raw(pixels, size)).unwrap().pixels.to_vec();
             let (same, planes) = pixels.as_in_files(size, &bytes);
             let planar = decoder.decode(&planes, Format::Raw(same, size)).unwrap();

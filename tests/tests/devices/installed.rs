@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use inferd_tests::Rig;
 use inferd_tests::outcomes::{self, Collector};
 use inferd_tests::rig::path;
 use inferd_tests::uhid::Accelerometer;
 use inferd_tests::variant::write;
-use inferd_tests::{Rig, onnx};
 use serde_json::Value;
 
 use super::{PATIENCE, camera, has_devices, microphone, model_folder, pipeline_config, run};
