@@ -120,7 +120,8 @@ fn a_live_source_drops_what_a_slow_model_cannot_take() {
     signal(runner, SIGCONT).unwrap();
     rig.wait_for("more outcomes", |_| Ok(collector.count("belt") > served + 20)).unwrap();
 
-    let counted = rig.scrape().unwrap().value("inferd_frames_dropped_total", &[("pipeline", "belt")]).unwrap();
+    let at_queue = [("pipeline", "belt"), ("place", "queue"), ("reason", "queue-full")];
+    let counted = rig.scrape().unwrap().value("inferd_frames_dropped_total", &at_queue).unwrap();
     assert!(counted >= (before + 100) as f64, "{counted}");
     rig.stop().unwrap();
     let lines = collector.finish();
