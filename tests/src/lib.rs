@@ -3,6 +3,7 @@
 //! Nothing here stands in for a part of inferd: a [`Rig`] runs the programs that are installed, and what it knows it has
 //! read from where users read it (the bus through `inferctl`, the outcomes socket, the metrics endpoint, the disk).
 
+pub mod broker;
 pub mod fixtures;
 pub mod hold;
 pub mod metrics;

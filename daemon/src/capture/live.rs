@@ -386,13 +386,17 @@ pub(super) struct Patience<'a> {
 }
 
 impl Patience<'_> {
-    /// Of the next part.
-    pub(super) fn timeout(&self) -> PollTimeout {
+    /// How long the next part lasts; `None` is for ever.
+    pub(super) fn part(&self) -> Option<Duration> {
         let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
         let part = [left, self.interrupts.rest.look_within(&self.interrupts.clock)].into_iter().flatten().min();
-        // Rounded up: less than a millisecond would be polled for in circles.
-        let rounded = |part| PollTimeout::try_from(part + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        part.map_or(PollTimeout::NONE, rounded)
+        // Rounded up: less than a millisecond would be waited for in circles.
+        part.map(|part| part + Duration::from_millis(1))
+    }
+
+    /// The same, for `poll`.
+    pub(super) fn timeout(&self) -> PollTimeout {
+        self.part().map_or(PollTimeout::NONE, |part| PollTimeout::try_from(part).unwrap_or(PollTimeout::MAX))
     }
 
     /// Whether it has come to its end.

@@ -12,6 +12,7 @@ mod format;
 mod imu;
 mod live;
 mod microphone;
+mod mqtt;
 mod pace;
 mod queue;
 mod record;
@@ -144,6 +145,7 @@ pub fn open(source: &config::Source, needs: &Needs) -> Result<Box<dyn Source>, S
         config::Source::Camera(camera) => Box::new(camera::open(camera, needs)),
         config::Source::Microphone(microphone) => Box::new(microphone::open(microphone, needs)),
         config::Source::Imu(imu) => Box::new(imu::open(imu, needs)),
+        config::Source::Mqtt(mqtt) => Box::new(mqtt::open(mqtt)),
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod command;
 mod device;
+mod mqtt;
 mod power;
 mod recording;
 
@@ -179,22 +180,21 @@ fn check_upload_http(upload: &Upload, found: &mut Findings) {
         }
     }
     if let Some(file) = &upload.token_file {
-        check_token_file(file, found);
+        check_readable("upload.token_file", file, found);
     }
 }
 
-fn check_token_file(file: &Path, found: &mut Findings) {
+/// A file that is read once it is needed.
+fn check_readable(key: &str, file: &Path, found: &mut Findings) {
     match fs::metadata(file) {
         // Opening a pipe would wait for its other end.
-        Ok(meta) if !meta.is_file() => {
-            found.add("upload.token_file", format!("is {}, which is no regular file", file.display()));
-        }
+        Ok(meta) if !meta.is_file() => found.add(key, format!("is {}, which is no regular file", file.display())),
         Ok(_) => {
             if let Err(error) = fs::File::open(file) {
-                found.absent("upload.token_file", cannot_use(file, "a readable file", &error));
+                found.absent(key, cannot_use(file, "a readable file", &error));
             }
         }
-        Err(error) => found.absent("upload.token_file", cannot_use(file, "a readable file", &error)),
+        Err(error) => found.absent(key, cannot_use(file, "a readable file", &error)),
     }
 }
 
@@ -213,6 +213,7 @@ fn check_pipeline(key: &str, pipeline: &Pipeline, found: &mut Findings) {
         Source::Camera(camera) => device::check_camera(&format!("{key}.source"), camera, found),
         Source::Microphone(microphone) => device::check_microphone(&format!("{key}.source"), microphone, found),
         Source::Imu(imu) => device::check_imu(&format!("{key}.source"), imu, found),
+        Source::Mqtt(mqtt) => mqtt::check(&format!("{key}.source"), mqtt, found),
     }
 }
 

@@ -28,7 +28,8 @@ pub use pipeline::{Pipeline, Sampling, Strategy};
 pub use power::{Hours, Power, Span};
 pub use problem::{ConfigProblem, Place, Severity, describe};
 pub use source::{
-    AtEnd, Camera, CameraFormat, Command, ControlValue, Imu, Microphone, Pace, Recording, Source, StreamFormat,
+    AtEnd, Broker, Camera, CameraFormat, Command, ControlValue, Imu, MessageFormat, Microphone, Mqtt, Pace, Recording,
+    Source, StreamFormat,
 };
 pub use watch::{WatchError, watch};
 

@@ -4,6 +4,7 @@ mod camera;
 mod command;
 mod imu;
 mod microphone;
+mod mqtt;
 mod recording;
 mod table;
 
@@ -13,6 +14,7 @@ pub use camera::{Camera, CameraFormat, ControlValue};
 pub use command::{Command, StreamFormat};
 pub use imu::Imu;
 pub use microphone::Microphone;
+pub use mqtt::{Broker, MessageFormat, Mqtt};
 pub use recording::{AtEnd, Pace, Recording};
 use table::SourceTable;
 
@@ -30,6 +32,8 @@ pub enum Source {
     Microphone(Microphone),
     /// Sensors of motion.
     Imu(Imu),
+    /// Sensors on the network.
+    Mqtt(Mqtt),
 }
 
 impl Source {
@@ -41,6 +45,7 @@ impl Source {
             Self::Camera(camera) => camera.line(),
             Self::Microphone(microphone) => microphone.line(),
             Self::Imu(imu) => imu.line(),
+            Self::Mqtt(mqtt) => mqtt.line(),
         }
     }
 }

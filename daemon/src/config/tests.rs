@@ -14,7 +14,7 @@ fn project_file(path: &str) -> String {
 }
 
 /// A source of each kind with a value for every key, and commands that have them all together.
-fn every_source() -> [(&'static str, Source); 7] {
+fn every_source() -> [(&'static str, Source); 8] {
     let recording = Recording {
         path: "/r".into(),
         pace: Pace::Fast,
@@ -40,6 +40,21 @@ fn every_source() -> [(&'static str, Source); 7] {
         trigger: Some("t".to_owned()),
         silence_ms: 1,
     };
+    let mqtt = Mqtt {
+        url: "mqtts://h:1".to_owned(),
+        topic: "t".to_owned(),
+        format: MessageFormat::Csv,
+        columns: vec!["a".to_owned()],
+        rate_hz: 1.0,
+        qos: 1,
+        username: Some("u".to_owned()),
+        password_file: Some("/p".into()),
+        ca_file: Some("/a".into()),
+        certificate_file: Some("/c".into()),
+        key_file: Some("/k".into()),
+        client_id: Some("c".to_owned()),
+        silence_ms: 1,
+    };
     let command =
         |format| Source::Command(Command { command: vec!["c".to_owned()], format, at_end: AtEnd::Stop, silence_ms: 1 });
     [
@@ -49,6 +64,7 @@ fn every_source() -> [(&'static str, Source); 7] {
         ("camera", Source::Camera(camera)),
         ("microphone", Source::Microphone(microphone)),
         ("imu", Source::Imu(imu)),
+        ("mqtt", Source::Mqtt(mqtt)),
         ("rows", command(StreamFormat::Csv { rate_hz: 1.0, columns: vec!["a".to_owned()] })),
     ]
 }

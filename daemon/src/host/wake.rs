@@ -1,9 +1,11 @@
-//! Waking a thread that sleeps in `poll`.
+//! Waking a thread that sleeps in `poll`, and a task that waits beside others.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A bell that any thread may ring and one waits for. Rings before the wait are not lost. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,6 +36,29 @@ impl Bell {
     /// Readable while the bell rings.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+
+    /// The same bell, for a task of the runtime that is entered.
+    ///
+    /// # Errors
+    /// Where the process has no descriptor left.
+    #[expect(unsafe_code, reason = "the type that is waited for is one for which it is known to be sound")]
+    pub fn to_async(&self) -> std::io::Result<AsyncBell> {
+        let event = self.as_fd().try_clone_to_owned()?;
+        // SAFETY: an `OwnedFd` names the same open descriptor for as long as it lives, and `AsyncFd` owns it.
+        Ok(AsyncBell(unsafe { AsyncFd::register_with_interest(event, Interest::READABLE) }?))
+    }
+}
+
+/// A bell that tasks wait for.
+#[derive(Debug)]
+pub struct AsyncBell(AsyncFd<OwnedFd>);
+
+impl AsyncBell {
+    /// Ends when it rings, at once where it has rung already.
+    pub async fn rings(&self) {
+        // The only failure is a runtime that ends: then nobody waits.
+        let _ = self.0.readable().await;
     }
 }
 

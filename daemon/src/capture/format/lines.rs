@@ -161,27 +161,48 @@ fn find(names: &[&str], columns: &[String]) -> Result<Vec<usize>, FormatError> {
     columns.iter().map(place).collect()
 }
 
+/// The values of a row that is written as a line, in the columns' order.
+pub(in crate::capture) fn csv_row(text: &str, row: &mut [u8]) -> Option<()> {
+    let width = row.len() / 4;
+    if text.split(',').count() != width {
+        return None;
+    }
+    for (value, space) in text.split(',').zip(row.chunks_exact_mut(4)) {
+        put(value, space)?;
+    }
+    Some(())
+}
+
 /// The values at some places of a line that has `width` of them.
 fn values(text: &str, places: &[usize], width: usize, row: &mut [u8]) -> Option<()> {
     if text.split(',').count() != width {
         return None;
     }
     for (&place, space) in places.iter().zip(row.chunks_exact_mut(4)) {
-        // By way of a double, as a recording's values: a file and a pipe give the same bits.
-        let value: f64 = text.split(',').nth(place)?.trim().parse().ok()?;
-        space.copy_from_slice(&single(value).to_le_bytes());
+        put(text.split(',').nth(place)?, space)?;
     }
+    Some(())
+}
+
+/// By way of a double, as a recording's values: a file and a pipe give the same bits.
+fn put(text: &str, space: &mut [u8]) -> Option<()> {
+    let value: f64 = text.trim().parse().ok()?;
+    space.copy_from_slice(&single(value).to_le_bytes());
     Some(())
 }
 
 /// The members of an object, or the elements of an array.
 fn members(text: &str, columns: &[String], row: &mut [u8]) -> Option<()> {
-    let value: Value = serde_json::from_str(text).ok()?;
+    json_row(&serde_json::from_str(text).ok()?, columns, row)
+}
+
+/// The members of an object, or the elements of an array.
+pub(in crate::capture) fn json_row(value: &Value, columns: &[String], row: &mut [u8]) -> Option<()> {
     if value.as_array().is_some_and(|values| values.len() != columns.len()) {
         return None;
     }
     for ((index, column), space) in columns.iter().enumerate().zip(row.chunks_exact_mut(4)) {
-        let found = if value.is_array() { value.get(index) } else { member(&value, column) };
+        let found = if value.is_array() { value.get(index) } else { member(value, column) };
         space.copy_from_slice(&single(found?.as_f64()?).to_le_bytes());
     }
     Some(())

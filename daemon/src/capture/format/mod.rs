@@ -7,7 +7,7 @@ mod y4m;
 
 use std::io;
 
-pub(super) use lines::{Rows, Syntax};
+pub(super) use lines::{Rows, Syntax, csv_row, json_row};
 pub(super) use mjpeg::Pictures;
 pub(super) use y4m::Video;
 

@@ -30,13 +30,37 @@ pub(super) fn check(key: &str, command: &Command, found: &mut Findings) {
             found.range(format!("{key}.channels"), *channels, 1..=64, "");
         }
         StreamFormat::Csv { rate_hz, columns } | StreamFormat::Json { rate_hz, columns } => {
-            found.range(format!("{key}.rate_hz"), *rate_hz, 0.001..=100_000.0, " rows a second");
+            check_row_rate(key, *rate_hz, command.silence_ms, found);
             check_columns(&format!("{key}.columns"), columns, found);
         }
     }
 }
 
-fn check_columns(key: &str, columns: &[String], found: &mut Findings) {
+pub(super) fn check_row_rate(key: &str, rate_hz: f64, silence_ms: u64, found: &mut Findings) {
+    found.range(format!("{key}.rate_hz"), rate_hz, 0.001..=100_000.0, " rows a second");
+    check_patience(key, ("rate_hz", rate_hz, "rows"), silence_ms, found);
+}
+
+/// A source that is given up between two of its frames never gives any. `silence_ms` may be 0: for ever.
+pub(super) fn check_patience(
+    key: &str,
+    (rate_key, rate, what): (&str, f64, &str),
+    silence_ms: u64,
+    found: &mut Findings,
+) {
+    let two_take_ms = 2000.0 / rate;
+    if silence_ms != 0 && two_take_ms.is_finite() && (silence_ms as f64) < two_take_ms {
+        let two_take_ms = two_take_ms.ceil();
+        found.add(
+            format!("{key}.silence_ms"),
+            format!(
+                "is {silence_ms}, but at `{rate_key}` two {what} take {two_take_ms} ms; more than that is expected"
+            ),
+        );
+    }
+}
+
+pub(super) fn check_columns(key: &str, columns: &[String], found: &mut Findings) {
     if !(1..=256).contains(&columns.len()) {
         found.add(key, format!("names {} columns; 1 to 256 are expected", columns.len()));
     }

@@ -1,5 +1,6 @@
 //! Rules for devices. Whether one is there is not asked: it may be plugged in later.
 
+use super::command::{check_patience, check_row_rate};
 use super::{Findings, check_side};
 use crate::config::{Camera, Imu, Microphone};
 
@@ -16,6 +17,7 @@ pub(super) fn check_camera(key: &str, camera: &Camera, found: &mut Findings) {
     }
     if let Some(fps) = camera.fps {
         found.range(format!("{key}.fps"), fps, 0.001..=1000.0, " pictures a second");
+        check_patience(key, ("fps", fps, "pictures"), camera.silence_ms, found);
     }
     check_silence(key, camera.silence_ms, found);
 }
@@ -42,7 +44,7 @@ pub(super) fn check_imu(key: &str, imu: &Imu, found: &mut Findings) {
         found.add(format!("{key}.devices"), "has an empty name");
     }
     if let Some(rate_hz) = imu.rate_hz {
-        found.range(format!("{key}.rate_hz"), rate_hz, 0.001..=100_000.0, " rows a second");
+        check_row_rate(key, rate_hz, imu.silence_ms, found);
     }
     if imu.names.iter().any(|(name, channel)| name.is_empty() || channel.is_empty()) {
         found.add(format!("{key}.names"), "has an empty name");

@@ -17,7 +17,7 @@ pub(super) fn check(key: &str, pipeline: &Pipeline, found: &mut Findings) {
         Source::Command(command) if command.at_end == AtEnd::Stop => {
             Some("`at_end = \"stop\"`: what is read once, to its end, cannot be closed between")
         }
-        Source::Command(_) | Source::Camera(_) | Source::Microphone(_) | Source::Imu(_) => None,
+        Source::Command(_) | Source::Camera(_) | Source::Microphone(_) | Source::Imu(_) | Source::Mqtt(_) => None,
     };
     if let Some(why) = cannot_rest {
         let given =

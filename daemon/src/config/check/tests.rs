@@ -221,6 +221,62 @@ fn what_cannot_be_closed_does_not_rest() {
 }
 
 #[test]
+fn a_topic_has_a_broker_and_rows() {
+    let needed = |keys: &str| format!("url = \"mqtts://h\", topic = \"t\", rate_hz = 10, columns = [\"a\"]{keys}");
+    let with = |keys: &str| needed(&format!(", {keys}"));
+    let without = |key: &str, instead: &str| needed("").replace(key, instead);
+    let shape = "mqtt://HOST:PORT or mqtts://HOST:PORT is expected";
+    let wildcard = "has a wildcard; one topic is expected: rows of several sensors would become one stream";
+    let twice = [("columns", "has a name twice")];
+    let cases: &[(String, &[(&str, &str)])] = &[
+        (needed(""), &[]),
+        (with("qos = 2, client_id = \"c\", silence_ms = 0"), &[]),
+        (without("mqtts://h", "http://h"), &[("url", shape)]),
+        (without("mqtts://h", "mqtt:"), &[("url", shape)]),
+        (without("mqtts://h", "h:1883"), &[("url", shape)]),
+        (
+            without("mqtts://h", "mqtt://u:secret@h"),
+            &[("url", "holds a user name or a password; `username` and `password_file` are for them")],
+        ),
+        (
+            without("mqtts://h", "mqtt://h/t"),
+            &[("url", "goes on after the host and the port; `topic` is for the topic")],
+        ),
+        (without("\"t\"", "\"\""), &[("topic", "is no topic; `site/sensor` is expected")]),
+        (without("\"t\"", "\"a/+/b\""), &[("topic", wildcard)]),
+        (without("\"t\"", "\"a/#\""), &[("topic", wildcard)]),
+        (without("[\"a\"]", "[\"a\", \"a\"]"), &twice),
+        (without("= 10", "= 0"), &[("rate_hz", "is 0; 0.001 to 100000 rows a second is expected")]),
+        (with("qos = 3"), &[("qos", "is 3; 0 to 2 is expected")]),
+        (
+            with("silence_ms = 150"),
+            &[("silence_ms", "is 150, but at `rate_hz` two rows take 200 ms; more than that is expected")],
+        ),
+        (with("client_id = \"\""), &[("client_id", "is empty, too long, or has a zero byte")]),
+        (
+            with("password_file = \"DIR/script\""),
+            &[("password_file", "has a meaning only with `username`; remove it or set that")],
+        ),
+        (
+            with("username = \"u\", password_file = \"p\""),
+            &[("password_file", "is \"p\"; a path that begins with / is expected")],
+        ),
+        (with("key_file = \"DIR/script\""), &[("certificate_file", "is missing: it goes with `key_file`")]),
+        (with("certificate_file = \"DIR/script\""), &[("key_file", "is missing: it goes with `certificate_file`")]),
+        (
+            without("mqtts", "mqtt") + ", ca_file = \"DIR/script\"",
+            &[("ca_file", "has a meaning only with an address that begins with mqtts://; remove it or set that")],
+        ),
+    ];
+    for (keys, expected) in cases {
+        let text = format!("[pipelines.p]\nmodel = \"m\"\nsource = {{ kind = \"mqtt\", {keys} }}\n");
+        let expected: Vec<String> =
+            expected.iter().map(|(key, problem)| format!("pipelines.p.source.{key}: {problem}")).collect();
+        assert_eq!(said(&text), expected, "{keys}");
+    }
+}
+
+#[test]
 fn two_pipelines_may_share_a_model() {
     let pipeline = |name| {
         format!(

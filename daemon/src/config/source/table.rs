@@ -8,7 +8,8 @@ use inferd_core::frame::{ImageSize, PixelFormat};
 use serde::Deserialize;
 
 use super::{
-    AtEnd, Camera, CameraFormat, Command, ControlValue, Imu, Microphone, Pace, Recording, Source, StreamFormat,
+    AtEnd, Camera, CameraFormat, Command, ControlValue, Imu, MessageFormat, Microphone, Mqtt, Pace, Recording, Source,
+    StreamFormat,
 };
 
 #[derive(Deserialize)]
@@ -34,6 +35,15 @@ pub(super) struct SourceTable {
     devices: Option<Vec<String>>,
     names: Option<BTreeMap<String, String>>,
     trigger: Option<String>,
+    url: Option<String>,
+    topic: Option<String>,
+    qos: Option<u8>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    certificate_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    client_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +54,7 @@ enum SourceKind {
     Camera,
     Microphone,
     Imu,
+    Mqtt,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -62,13 +73,14 @@ enum FormatName {
     Pcm,
     Csv,
     Json,
+    F32,
 }
 
 impl FormatName {
     /// The keys that say more about it, for a command.
     const fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Mjpeg | Self::Y4m => &[],
+            Self::Mjpeg | Self::Y4m | Self::F32 => &[],
             Self::Pcm => &["rate_hz", "channels"],
             Self::Csv | Self::Json => &["rate_hz", "columns"],
             _ => &["width", "height"],
@@ -86,7 +98,7 @@ impl FormatName {
             Self::Nv12 => PixelFormat::Nv12,
             Self::Yuyv => PixelFormat::Yuyv,
             Self::Uyvy => PixelFormat::Uyvy,
-            Self::Mjpeg | Self::Y4m | Self::Pcm | Self::Csv | Self::Json => return None,
+            Self::Mjpeg | Self::Y4m | Self::Pcm | Self::Csv | Self::Json | Self::F32 => return None,
         })
     }
 }
@@ -102,6 +114,7 @@ impl TryFrom<SourceTable> for Source {
             SourceKind::Camera => table.camera().map(Self::Camera),
             SourceKind::Microphone => table.microphone().map(Self::Microphone),
             SourceKind::Imu => table.imu().map(Self::Imu),
+            SourceKind::Mqtt => table.mqtt().map(Self::Mqtt),
         }
     }
 }
@@ -137,6 +150,9 @@ impl SourceTable {
                 rate_hz: needed(self.rate_hz, "rate_hz")?,
                 columns: needed(self.columns, "columns")?,
             },
+            FormatName::F32 => {
+                return Err("`format` of a command is not `f32`, which only messages of `mqtt` have".into());
+            }
             raw => StreamFormat::Raw {
                 pixels: needed(raw.pixels(), "format")?,
                 size: ImageSize { width: needed(self.width, "width")?, height: needed(self.height, "height")? },
@@ -193,6 +209,45 @@ impl SourceTable {
         })
     }
 
+    fn mqtt(self) -> Result<Mqtt, String> {
+        self.only(&[
+            "url",
+            "topic",
+            "format",
+            "columns",
+            "rate_hz",
+            "qos",
+            "username",
+            "password_file",
+            "ca_file",
+            "certificate_file",
+            "key_file",
+            "client_id",
+            "silence_ms",
+        ])?;
+        let format = match self.format {
+            None | Some(FormatName::Json) => MessageFormat::Json,
+            Some(FormatName::Csv) => MessageFormat::Csv,
+            Some(FormatName::F32) => MessageFormat::F32,
+            Some(_) => return Err("`format` of a message is one of `json`, `csv`, `f32`".into()),
+        };
+        Ok(Mqtt {
+            url: needed(self.url, "url")?,
+            topic: needed(self.topic, "topic")?,
+            format,
+            columns: needed(self.columns, "columns")?,
+            rate_hz: needed(self.rate_hz, "rate_hz")?,
+            qos: self.qos.unwrap_or_default(),
+            username: self.username,
+            password_file: self.password_file,
+            ca_file: self.ca_file,
+            certificate_file: self.certificate_file,
+            key_file: self.key_file,
+            client_id: self.client_id,
+            silence_ms: self.silence_ms.unwrap_or(10_000),
+        })
+    }
+
     /// Fails at a key that another kind or format has.
     fn only(&self, known: &[&str]) -> Result<(), String> {
         let given = [
@@ -215,6 +270,15 @@ impl SourceTable {
             ("devices", self.devices.is_some()),
             ("names", self.names.is_some()),
             ("trigger", self.trigger.is_some()),
+            ("url", self.url.is_some()),
+            ("topic", self.topic.is_some()),
+            ("qos", self.qos.is_some()),
+            ("username", self.username.is_some()),
+            ("password_file", self.password_file.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("certificate_file", self.certificate_file.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("client_id", self.client_id.is_some()),
         ];
         let stray = given.into_iter().find(|(key, given)| *given && !known.contains(key));
         stray.map_or(Ok(()), |(key, _)| {

@@ -1,0 +1,185 @@
+//! A connection to a broker, from which messages of one topic come.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS,
+    SubscribeReasonCode,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::capture::live::{Feed, Patience, Trouble};
+use crate::config::Mqtt;
+use crate::host::wake::AsyncBell;
+
+/// How long connecting and subscribing may take.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// Requests to the broker that wait; there is one.
+const REQUESTS: usize = 4;
+
+/// A broker that has confirmed the topic.
+pub(in crate::capture) struct Session {
+    line: String,
+    events: EventLoop,
+    /// While it lives, the broker is listened to.
+    _client: AsyncClient,
+    stopping: AsyncBell,
+    /// Last: what is above belongs to it.
+    runtime: Detached,
+}
+
+impl Session {
+    /// Connects and subscribes.
+    ///
+    /// # Errors
+    /// [`Trouble`] where the broker is away or says no.
+    pub(super) fn open(config: &Mqtt, options: MqttOptions, feed: &Feed) -> Result<Self, Trouble> {
+        let line = config.shown();
+        let no_system = |error: io::Error| Trouble::passing(format_args!("{line} cannot be waited for: {error}"));
+        let runtime = Detached::new().map_err(no_system)?;
+        let stopping = {
+            let _entered = runtime.0.as_ref().map(Runtime::enter);
+            feed.stopping().to_async().map_err(no_system)?
+        };
+        let (client, events) = AsyncClient::builder(options)
+            .capacity(REQUESTS)
+            .try_build()
+            .map_err(|error| Trouble::passing(format_args!("{line} cannot be connected to: {error}")))?;
+        let qos = match config.qos {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        };
+        let asked = client.try_subscribe(config.topic.as_str(), qos);
+        asked.map_err(|error| Trouble::passing(format_args!("{line} cannot be asked for a topic: {error}")))?;
+        let mut session = Self { line, events, _client: client, stopping, runtime };
+        session.wait_for_consent(&config.topic, feed)?;
+        Ok(session)
+    }
+
+    /// The next message of the topic; `silence` is how long there may be none, zero for ever.
+    ///
+    /// # Errors
+    /// [`Trouble`] where none comes.
+    pub(super) fn next_message(&mut self, silence: Duration, feed: &Feed) -> Result<Publish, Trouble> {
+        let interrupts = feed.interrupts();
+        let patience = interrupts.patience(silence);
+        loop {
+            match self.next(&patience, feed)? {
+                None => {
+                    let for_s = silence.as_secs_f64();
+                    let line = &self.line;
+                    return Err(Trouble::passing(format_args!("no row has come from {line} for {for_s} s")));
+                }
+                Some(Packet::Publish(message)) if !message.retain => return Ok(message),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn wait_for_consent(&mut self, topic: &str, feed: &Feed) -> Result<(), Trouble> {
+        let interrupts = feed.interrupts();
+        let patience = interrupts.patience(CONNECT);
+        loop {
+            match self.next(&patience, feed)? {
+                None => {
+                    let (line, for_s) = (&self.line, CONNECT.as_secs());
+                    return Err(Trouble::passing(format_args!("{line} has not answered for {for_s} s")));
+                }
+                Some(Packet::SubAck(answer)) if answer.return_codes.contains(&SubscribeReasonCode::Failure) => {
+                    let line = &self.line;
+                    return Err(Trouble::passing(format_args!(
+                        "{line} does not let this client read {topic}: allow it there (access control list)"
+                    )));
+                }
+                Some(Packet::SubAck(_)) => return Ok(()),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The next packet; `None` where none came in time. What goes out and what keeps the connection alive is done by the way.
+    fn next(&mut self, patience: &Patience<'_>, feed: &Feed) -> Result<Option<Packet>, Trouble> {
+        let Self { line, events, stopping, runtime, .. } = self;
+        let Some(runtime) = &runtime.0 else { return Err(Trouble::Stopped) };
+        runtime.block_on(async {
+            loop {
+                match either(events.poll(), stopping, patience, feed).await? {
+                    None => return Ok(None),
+                    Some(Ok(Event::Incoming(packet))) => return Ok(Some(packet)),
+                    Some(Ok(Event::Outgoing(_))) => {}
+                    Some(Err(error)) => return Err(Trouble::Passing(explain(line, &error))),
+                }
+            }
+        })
+    }
+}
+
+/// What comes, unless the patience is over: `None`.
+async fn either<T>(
+    coming: impl Future<Output = T>,
+    stopping: &AsyncBell,
+    patience: &Patience<'_>,
+    feed: &Feed,
+) -> Result<Option<T>, Trouble> {
+    let mut coming = pin!(coming);
+    loop {
+        if feed.rests() {
+            return Err(Trouble::Resting);
+        }
+        // The first: a broker that never stops must not keep a pipeline from stopping.
+        tokio::select! {
+            biased;
+            () = stopping.rings() => return Err(Trouble::Stopped),
+            come = &mut coming => return Ok(Some(come)),
+            () = tokio::time::sleep(patience.part().unwrap_or(CONNECT)) => {
+                if patience.is_over() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+/// Why there is no connection, and what to do.
+fn explain(line: &str, error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(code) => {
+            let reason = match code {
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
+                    "the user name or the password is not right: see `username` and `password_file`"
+                }
+                ConnectReturnCode::BadClientId => "it does not take the client's name: see `client_id`",
+                ConnectReturnCode::ServiceUnavailable => "it is not available",
+                ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
+                ConnectReturnCode::Success => "it gives no reason",
+            };
+            format!("{line} lets this client not in: {reason}")
+        }
+        ConnectionError::NetworkTimeout => format!("{line} cannot be reached: nothing answers"),
+        ConnectionError::Io(error) => format!("{line} cannot be reached: {error}"),
+        ConnectionError::Tls(error) => format!("{line} cannot be trusted: {error}; see `ca_file`"),
+        error => format!("{line} is gone: {error}"),
+    }
+}
+
+/// A runtime that is let go of without waiting: a name that is being looked up takes its time.
+struct Detached(Option<Runtime>);
+
+impl Detached {
+    fn new() -> io::Result<Self> {
+        Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
