@@ -36,7 +36,7 @@ impl Broker {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let broker = Self { folder, port, process: None };
         let config = config.replace("DIR", &broker.folder().display().to_string());
-        let log = "log_type all\nlog_dest stdout\n";
+        let log = "log_type all\nlog_dest stderr\n";
         // As root it would become somebody who may not read its files.
         let text = format!("user root\nlistener {port} 127.0.0.1\n{log}{config}\n");
         write(&broker.folder().join("mosquitto.conf"), text.as_bytes())?;
@@ -193,7 +193,9 @@ impl Drop for Lines {
 pub fn make_certificates(folder: &Path) -> anyhow::Result<()> {
     let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
     openssl(folder, &format!("req -x509 {new_key} -subj /CN=ca -keyout ca.key -out ca.pem"))?;
-    for (name, more) in [("broker", "-addext subjectAltName=IP:127.0.0.1"), ("device", "-addext subjectAltName=DNS:device")] {
+    for (name, more) in
+        [("broker", "-addext subjectAltName=IP:127.0.0.1"), ("device", "-addext subjectAltName=DNS:device")]
+    {
         let usual = "-addext basicConstraints=CA:FALSE -CA ca.pem -CAkey ca.key";
         openssl(
             folder,
@@ -227,7 +229,10 @@ pub fn is_there(test: &str) -> bool {
     let missing: Vec<&str> = PROGRAMS.into_iter().filter(|program| !runs(program)).collect();
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        crate::skip::say_but_fail_in_ci(test, &format!("{missing} is not there; packaging/install-dependencies {missing}"));
+        crate::skip::say_but_fail_in_ci(
+            test,
+            &format!("{missing} is not there; packaging/install-dependencies {missing}"),
+        );
     }
     missing.is_empty()
 }

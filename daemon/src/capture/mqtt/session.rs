@@ -24,6 +24,7 @@ const REQUESTS: usize = 4;
 /// A broker that has confirmed the topic.
 pub(in crate::capture) struct Session {
     line: String,
+    topic: String,
     events: EventLoop,
     /// While it lives, the broker is listened to.
     _client: AsyncClient,
@@ -56,8 +57,9 @@ impl Session {
         };
         let asked = client.try_subscribe(config.topic.as_str(), qos);
         asked.map_err(|error| Trouble::passing(format_args!("{line} cannot be asked for a topic: {error}")))?;
-        let mut session = Self { line, events, _client: client, stopping, runtime };
-        session.wait_for_consent(&config.topic, feed)?;
+        let topic = config.topic.clone();
+        let mut session = Self { line, topic, events, _client: client, stopping, runtime };
+        session.wait_for_consent(feed)?;
         Ok(session)
     }
 
@@ -71,9 +73,8 @@ impl Session {
         loop {
             match self.next(&patience, feed)? {
                 None => {
-                    let for_s = silence.as_secs_f64();
-                    let line = &self.line;
-                    return Err(Trouble::passing(format_args!("no row has come from {line} for {for_s} s")));
+                    let (Self { line, topic, .. }, for_s) = (self, silence.as_secs_f64());
+                    return Err(Trouble::passing(format_args!("no row has come on {topic} for {for_s} s, by {line}")));
                 }
                 Some(Packet::Publish(message)) if !message.retain => return Ok(message),
                 Some(_) => {}
@@ -81,7 +82,7 @@ impl Session {
         }
     }
 
-    fn wait_for_consent(&mut self, topic: &str, feed: &Feed) -> Result<(), Trouble> {
+    fn wait_for_consent(&mut self, feed: &Feed) -> Result<(), Trouble> {
         let interrupts = feed.interrupts();
         let patience = interrupts.patience(CONNECT);
         loop {
@@ -91,7 +92,7 @@ impl Session {
                     return Err(Trouble::passing(format_args!("{line} has not answered for {for_s} s")));
                 }
                 Some(Packet::SubAck(answer)) if answer.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                    let line = &self.line;
+                    let Self { line, topic, .. } = self;
                     return Err(Trouble::passing(format_args!(
                         "{line} does not let this client read {topic}: allow it there (access control list)"
                     )));
@@ -162,9 +163,20 @@ fn explain(line: &str, error: &ConnectionError) -> String {
         }
         ConnectionError::NetworkTimeout => format!("{line} cannot be reached: nothing answers"),
         ConnectionError::Io(error) => format!("{line} cannot be reached: {error}"),
-        ConnectionError::Tls(error) => format!("{line} cannot be trusted: {error}; see `ca_file`"),
-        error => format!("{line} is gone: {error}"),
+        ConnectionError::Tls(error) => format!("{line} cannot be trusted: {}; see `ca_file`", innermost(error)),
+        error => {
+            let problem = innermost(error);
+            // TLS 1.3: what the broker thinks of a device's certificate comes when the connection stands.
+            let hint = if problem.contains("fatal alert") { "; see `certificate_file`" } else { "" };
+            format!("{line} is gone: {problem}{hint}")
+        }
     }
+}
+
+/// What is at the bottom of an error whose layers all repeat it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.last().unwrap_or(error).to_string()
 }
 
 /// A runtime that is let go of without waiting: a name that is being looked up takes its time.
