@@ -171,10 +171,14 @@ fn keep_open<L: Live>(live: &mut L, feed: &mut Feed) -> Result<std::convert::Inf
                 let trouble = live.follow(stream, feed);
                 arrivals = Arrivals::watch(L::APPEARS_IN);
                 feed.after_gap = true;
-                if feed.frames > 0 {
+                // What gives nothing has not served, however long it was open.
+                let pause = if feed.frames == 0 {
+                    backoff.after_failed_start()
+                } else {
                     told.clear();
-                }
-                (trouble, backoff.after_service(feed.clock().now().since(begun), feed.frames))
+                    backoff.after_service(feed.clock().now().since(begun), feed.frames)
+                };
+                (trouble, pause)
             }
             Err(trouble) => (trouble, backoff.after_failed_start()),
         };
