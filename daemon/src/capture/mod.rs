@@ -5,6 +5,7 @@
 //! contents are passed on.
 
 mod attached;
+mod batch;
 mod camera;
 mod command;
 mod error;

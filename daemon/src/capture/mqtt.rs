@@ -10,13 +10,14 @@ mod connect;
 mod message;
 mod session;
 
+use std::convert::Infallible;
 use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use inferd_core::frame::Format;
 use inferd_core::manifest::Kind;
 
+use super::batch::Batch;
 use super::live::{self, Feed, Live, Trouble};
 use super::queue::{FrameQueue, Overflow};
 use super::{Source, SourceInfo, Wiring};
@@ -24,9 +25,6 @@ use crate::config;
 use crate::host::clock::Tick;
 use message::Rows;
 use session::Session;
-
-/// Rows that leave in one frame, at most.
-const ROWS_PER_FRAME: usize = 64;
 
 /// A topic, whether its broker is there or not.
 pub(super) struct Mqtt {
@@ -67,35 +65,35 @@ impl Live for Mqtt {
     }
 
     fn follow(&mut self, mut session: Session, feed: &mut Feed) -> Trouble {
-        loop {
-            let come = session.next_message(self.config.silence(), feed);
-            if let Err(trouble) = come.and_then(|message| self.hand_on(&message.payload, feed)) {
-                return trouble;
-            }
-        }
+        let mut batch = Batch::new(self.info.rate_hz, self.info.channels.len(), Duration::ZERO);
+        let Err(trouble) = self.read_on(&mut session, &mut batch, feed);
+        // What has come before the trouble is whole.
+        batch.flush(feed).err().unwrap_or(trouble)
     }
 }
 
 impl Mqtt {
-    /// Hands on a message's rows; one that cannot be read whole is a gap, and no end.
-    fn hand_on(&mut self, message: &[u8], feed: &mut Feed) -> Result<(), Trouble> {
-        let came = feed.clock().now();
-        let row_bytes = self.rows.row_bytes();
-        let Some(rows) = self.rows.read(message) else {
-            feed.unreadable(1);
-            return Ok(());
-        };
-        let mut left = rows.len() / row_bytes;
-        for some in rows.chunks(row_bytes * ROWS_PER_FRAME) {
-            left -= some.len() / row_bytes;
-            let mut slot = feed.slots().take(row_bytes * ROWS_PER_FRAME)?;
-            slot.space()[..some.len()].copy_from_slice(some);
-            slot.set_len(some.len());
-            let captured = measured(came, left, self.info.rate_hz);
-            let channels = u16::try_from(row_bytes / 4).unwrap_or(u16::MAX);
-            feed.hand_on(slot, Format::Imu { rate_hz: super::single(self.info.rate_hz), channels }, captured)?;
+    fn read_on(&mut self, session: &mut Session, batch: &mut Batch, feed: &mut Feed) -> Result<Infallible, Trouble> {
+        loop {
+            // Messages that have come together leave together: a network gives in bursts what a sensor sends row by row.
+            let message = session.next_message(self.config.silence(), feed, |feed| batch.flush(feed))?;
+            let came = feed.clock().now();
+            let row_bytes = self.rows.row_bytes();
+            match self.rows.read(&message.payload) {
+                Some(rows) => {
+                    let count = rows.len() / row_bytes;
+                    for (number, row) in rows.chunks_exact(row_bytes).enumerate() {
+                        let at = measured(came, count - 1 - number, self.info.rate_hz);
+                        batch.add(at, feed, |space| space.copy_from_slice(row))?;
+                    }
+                }
+                // A gap, and no end.
+                None => {
+                    batch.flush(feed)?;
+                    feed.unreadable(1);
+                }
+            }
         }
-        Ok(())
     }
 }
 

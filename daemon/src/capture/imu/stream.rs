@@ -19,7 +19,8 @@ use super::buffered::Buffered;
 use super::grid::{LONGEST_LAG, Step};
 use super::join::Join;
 use super::polled::Polled;
-use super::rows::{Batch, Rows};
+use super::rows::Rows;
+use crate::capture::batch::{Batch, GATHERED};
 use crate::capture::live::{Feed, Trouble};
 use crate::host::clock::Tick;
 
@@ -78,7 +79,9 @@ impl Stream {
         if let Some(timer) = &timer {
             events.add(timer.as_fd(), readable())?;
         }
-        let (row, batch) = (vec![0.0; columns], Batch::new(rate_hz, columns, is_polled));
+        // A buffer has gathered its rows itself.
+        let gathered = if is_polled { GATHERED } else { Duration::ZERO };
+        let (row, batch) = (vec![0.0; columns], Batch::new(rate_hz, columns, gathered));
         Ok(Self { members, join, row, batch, events, timer, silence })
     }
 
@@ -109,7 +112,11 @@ impl Stream {
                 self.join.push(device, at, missing, values);
                 while let Some(step) = self.join.next(&mut self.row) {
                     match step {
-                        Step::Row(at) => self.batch.add(at, &self.row, feed)?,
+                        Step::Row(at) => self.batch.add(at, feed, |space| {
+                            for (bytes, value) in space.chunks_exact_mut(4).zip(&self.row) {
+                                bytes.copy_from_slice(&crate::capture::single(*value).to_le_bytes());
+                            }
+                        })?,
                         Step::Lost(rows) => {
                             self.batch.flush(feed)?;
                             feed.lost(rows);

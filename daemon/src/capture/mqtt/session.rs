@@ -1,8 +1,9 @@
 //! A connection to a broker, from which messages of one topic come.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use rumqttc::{
@@ -38,7 +39,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Trouble`] where the broker is away or says no.
-    pub(super) fn open(config: &Mqtt, options: MqttOptions, feed: &Feed) -> Result<Self, Trouble> {
+    pub(super) fn open(config: &Mqtt, options: MqttOptions, feed: &mut Feed) -> Result<Self, Trouble> {
         let line = config.shown();
         let no_system = |error: io::Error| Trouble::passing(format_args!("{line} cannot be waited for: {error}"));
         let runtime = Detached::new().map_err(no_system)?;
@@ -63,15 +64,21 @@ impl Session {
         Ok(session)
     }
 
-    /// The next message of the topic; `silence` is how long there may be none, zero for ever.
+    /// The next message of the topic; `silence` is how long there may be none, zero for ever. Where none is there yet, `idle`
+    /// is called before it is waited for.
     ///
     /// # Errors
-    /// [`Trouble`] where none comes.
-    pub(super) fn next_message(&mut self, silence: Duration, feed: &Feed) -> Result<Publish, Trouble> {
+    /// [`Trouble`] where none comes, and that of `idle`.
+    pub(super) fn next_message(
+        &mut self,
+        silence: Duration,
+        feed: &mut Feed,
+        mut idle: impl FnMut(&mut Feed) -> Result<(), Trouble>,
+    ) -> Result<Publish, Trouble> {
         let interrupts = feed.interrupts();
         let patience = interrupts.patience(silence);
         loop {
-            match self.next(&patience, feed)? {
+            match self.next(&patience, feed, &mut idle)? {
                 None => {
                     let (Self { line, topic, .. }, for_s) = (self, silence.as_secs_f64());
                     return Err(Trouble::passing(format_args!("no row has come on {topic} for {for_s} s, by {line}")));
@@ -82,11 +89,11 @@ impl Session {
         }
     }
 
-    fn wait_for_consent(&mut self, feed: &Feed) -> Result<(), Trouble> {
+    fn wait_for_consent(&mut self, feed: &mut Feed) -> Result<(), Trouble> {
         let interrupts = feed.interrupts();
         let patience = interrupts.patience(CONNECT);
         loop {
-            match self.next(&patience, feed)? {
+            match self.next(&patience, feed, &mut |_| Ok(()))? {
                 None => {
                     let (line, for_s) = (&self.line, CONNECT.as_secs());
                     return Err(Trouble::passing(format_args!("{line} has not answered for {for_s} s")));
@@ -104,12 +111,26 @@ impl Session {
     }
 
     /// The next packet; `None` where none came in time. What goes out and what keeps the connection alive is done by the way.
-    fn next(&mut self, patience: &Patience<'_>, feed: &Feed) -> Result<Option<Packet>, Trouble> {
+    fn next(
+        &mut self,
+        patience: &Patience<'_>,
+        feed: &mut Feed,
+        idle: &mut impl FnMut(&mut Feed) -> Result<(), Trouble>,
+    ) -> Result<Option<Packet>, Trouble> {
         let Self { line, events, stopping, runtime, .. } = self;
         let Some(runtime) = &runtime.0 else { return Err(Trouble::Stopped) };
         runtime.block_on(async {
             loop {
-                match either(events.poll(), stopping, patience, feed).await? {
+                // Once begun it is waited for to its end: nothing says that a part of a packet outlives it.
+                let mut coming = pin!(events.poll());
+                let come = match poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await {
+                    Poll::Ready(come) => Some(come),
+                    Poll::Pending => {
+                        idle(feed)?;
+                        either(coming, stopping, patience, feed).await?
+                    }
+                };
+                match come {
                     None => return Ok(None),
                     Some(Ok(Event::Incoming(packet))) => return Ok(Some(packet)),
                     Some(Ok(Event::Outgoing(_))) => {}
@@ -122,12 +143,11 @@ impl Session {
 
 /// What comes, unless the patience is over: `None`.
 async fn either<T>(
-    coming: impl Future<Output = T>,
+    mut coming: Pin<&mut impl Future<Output = T>>,
     stopping: &AsyncBell,
     patience: &Patience<'_>,
     feed: &Feed,
 ) -> Result<Option<T>, Trouble> {
-    let mut coming = pin!(coming);
     loop {
         if feed.rests() {
             return Err(Trouble::Resting);
