@@ -202,6 +202,24 @@ pub fn tally(lines: &[&Line]) -> Tally {
     tally
 }
 
+/// What inferd added to windows: their latency without the runner's stages, in milliseconds, the shortest first.
+pub fn added_ms(lines: &[&Line]) -> Vec<f64> {
+    let added = |line: &&Line| {
+        let stages = line.outcome["stages_ms"].as_object().into_iter().flatten();
+        let in_runner: f64 = stages.filter_map(|(_, ms)| ms.as_f64()).sum();
+        line.outcome["latency_ms"].as_f64().map(|latency| latency - in_runner)
+    };
+    let mut added: Vec<f64> = lines.iter().filter_map(added).collect();
+    added.sort_by(f64::total_cmp);
+    added
+}
+
+/// Says for people what was added to these windows.
+pub fn added_line(added_ms: &[f64]) -> String {
+    let at = |part: usize| added_ms.get(added_ms.len() * part / 100).copied().unwrap_or(f64::NAN);
+    format!("{:.2} ms added at p50, {:.2} ms at p90, of {} windows", at(50), at(90), added_ms.len())
+}
+
 /// The longest time between two outcomes.
 pub fn largest_gap(lines: &[&Line]) -> Duration {
     lines.windows(2).map(|pair| pair[1].at.duration_since(pair[0].at)).max().unwrap_or_default()

@@ -92,6 +92,8 @@ fn rows_by_a_broker_give_the_outcomes_of_the_recording() {
         assert_eq!(predictions(&collector, name), played, "{name}");
     }
     println!("{} windows, the same by file and by three formats of messages", played.len());
+    let lines = collector.lines();
+    println!("mqtt, a row a message: {}", outcomes::added_line(&outcomes::added_ms(&outcomes::of(&lines, "lines"))));
     measured_one_after_the_other(&collector, "floats");
 }
 

@@ -109,6 +109,7 @@ fn a_program_that_dies_is_back_and_its_runner_was_never_gone() {
     assert!(tally.is_whole(), "{tally:?}");
     assert!(gap < Duration::from_secs(2), "it has served well, so it is back at once: {gap:?}");
     println!("a camera's program killed 3 times: {} windows, the longest pause {gap:?}", tally.outcomes);
+    println!("command, mjpeg: {}", outcomes::added_line(&outcomes::added_ms(&lines)));
 }
 
 /// The process that was started for the only source; runners are the others.

@@ -85,19 +85,13 @@ fn wait_for_values(rig: &Rig, collector: &Collector, name: &str, what: &str, hol
 /// What inferd adds to the latency of a source's windows: from the moment that the driver or the reader says to the outcome, less
 /// the stages in the runner. The median of the next windows.
 fn print_added_latency(collector: &Collector, name: &str, source: &str) {
-    let mut added: Vec<f64> = Vec::new();
+    let mut lines = collector.take();
     let begun = Instant::now();
-    while added.len() < 30 && begun.elapsed() < PATIENCE {
-        for line in outcomes::of(&collector.take(), name) {
-            let stages = line.outcome["stages_ms"].as_object().into_iter().flatten();
-            let in_runner: f64 = stages.filter_map(|(_, ms)| ms.as_f64()).sum();
-            added.extend(line.outcome["latency_ms"].as_f64().map(|latency| latency - in_runner));
-        }
+    while outcomes::of(&lines, name).len() < 30 && begun.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(50));
+        lines.extend(collector.take());
     }
-    added.sort_by(f64::total_cmp);
-    let at = |part: usize| added.get(added.len() * part / 100).copied().unwrap_or(f64::NAN);
-    println!("{source}: {:.2} ms added at p50, {:.2} ms at p90, of {} windows", at(50), at(90), added.len());
+    println!("{source}: {}", outcomes::added_line(&outcomes::added_ms(&outcomes::of(&lines, name))));
 }
 
 fn wait_for_state(rig: &Rig, name: &str, state: &str) -> String {
