@@ -40,7 +40,7 @@ fn json(rows: &[String]) -> String {
 
 fn floats(rows: &[String]) -> Vec<u8> {
     let values = rows.iter().flat_map(|row| row.split(','));
-    values.flat_map(|value| (value.parse::<f64>().unwrap() as f32).to_le_bytes()).collect()
+    values.flat_map(|value| value.parse::<f32>().unwrap().to_le_bytes()).collect()
 }
 
 /// The predictions of a pipeline, in the order of its windows.

@@ -12,8 +12,8 @@ use crate::host::frames::{Pool, Slot};
 pub struct Filled {
     /// Its buffer.
     pub index: u32,
-    /// Bytes in each memory plane.
-    pub bytes: [usize; abi::MAX_PLANES],
+    /// Where the picture's bytes in each memory plane begin, and where they end: some drivers put a header before them.
+    pub places: [(usize, usize); abi::MAX_PLANES],
     /// Its number since the stream began; those that are missing were lost.
     pub sequence: u32,
     /// When it was taken, by `CLOCK_MONOTONIC`; `None` where the driver does not say.
@@ -85,7 +85,14 @@ impl Lent {
         let Some(mut slot) = slot else {
             return Err(io::Error::other("the driver gave back a buffer that it did not have"));
         };
-        slot.set_len(filled.bytes[0]);
+        let (start, end) = filled.places[0];
+        let space = slot.space();
+        let end = end.min(space.len());
+        let start = start.min(end);
+        if start > 0 {
+            space.copy_within(start..end, 0);
+        }
+        slot.set_len(end - start);
         Ok(Some((filled, slot)))
     }
 }
@@ -146,10 +153,12 @@ impl Mapped {
     /// The bytes of a memory plane of a picture that was not given back yet.
     pub fn plane(&self, filled: &Filled, plane: usize) -> &[u8] {
         let mapping = self.buffers.get(filled.index as usize).and_then(|planes| planes.get(plane));
-        mapping.map_or(&[], |mapping| {
+        let place = filled.places.get(plane);
+        let bytes = mapping.zip(place).and_then(|(mapping, &(start, end))| {
             let all = mapping.bytes();
-            &all[..filled.bytes.get(plane).map_or(0, |bytes| (*bytes).min(all.len()))]
-        })
+            all.get(start..end.min(all.len()))
+        });
+        bytes.unwrap_or_default()
     }
 
     /// Lets the driver fill a buffer again.
@@ -225,19 +234,20 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         }
-        let bytes = if self.device.is_planar() {
-            planes.map(|plane| plane.bytesused as usize)
+        let places = if self.device.is_planar() {
+            // The kernel's bytes used are from the plane's start, what comes before the picture included.
+            planes.map(|plane| (plane.data_offset as usize, plane.bytesused as usize))
         } else {
-            let mut bytes = [0; abi::MAX_PLANES];
-            bytes[0] = buffer.bytesused as usize;
-            bytes
+            let mut places = [(0, 0); abi::MAX_PLANES];
+            places[0].1 = buffer.bytesused as usize;
+            places
         };
         let is_monotonic = buffer.flags & abi::BUF_FLAG_TIMESTAMP_MASK == abi::BUF_FLAG_TIMESTAMP_MONOTONIC;
         let time = buffer.timestamp;
         let ns = u64::try_from(time.tv_sec).ok().zip(u64::try_from(time.tv_usec).ok());
         Ok(Some(Filled {
             index: buffer.index,
-            bytes,
+            places,
             sequence: buffer.sequence,
             monotonic_ns: ns
                 .filter(|_| is_monotonic)
