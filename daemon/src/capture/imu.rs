@@ -139,7 +139,8 @@ impl Imu {
             Err(Unready::Unfit(reason)) => {
                 self.tell(feed, format!("{title} is read value by value, {rate_hz} times a second: {reason}"));
                 let polled = Polled::open(&part, rate_hz, calibration).map_err(Trouble::passing)?;
-                (Reader::Polled(polled), Some(rate_hz))
+                // How often it can be read is seen: a slow bus gives fewer rows, between which is interpolated.
+                (Reader::Polled(polled), None)
             }
             Err(Unready::Trouble(reason)) => return Err(Trouble::Passing(reason)),
         };

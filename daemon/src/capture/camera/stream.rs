@@ -57,7 +57,7 @@ pub(super) enum NotStarted {
         problem: String,
     },
     /// Another program has it.
-    #[error("another program is using it")]
+    #[error("another program, or another pipeline, is using it")]
     Busy,
 }
 

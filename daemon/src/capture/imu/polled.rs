@@ -33,13 +33,13 @@ impl Polled {
         Ok(Self { files, calibration, _changes: changes })
     }
 
-    /// Appends a row of now, before which so many were not read in time.
+    /// Appends a row of now.
     ///
     /// # Errors
     /// What the system said of a device that has gone, or that gives no number.
-    pub(super) fn read(&self, clock: &Clock, missing: u64, rows: &mut Rows) -> io::Result<()> {
+    pub(super) fn read(&self, clock: &Clock, rows: &mut Rows) -> io::Result<()> {
         let mut failed = None;
-        rows.add(clock.now(), missing, |values| {
+        rows.add(clock.now(), 0, |values| {
             for file in &self.files {
                 match number(file) {
                     Ok(value) => values.push(value),

@@ -151,7 +151,7 @@ impl Member {
         let has_more = match &mut self.reader {
             Reader::Buffered(buffered) => buffered.read(feed.clock(), &mut self.rows),
             Reader::Polled(_) if due == 0 => Ok(false),
-            Reader::Polled(polled) => polled.read(feed.clock(), due - 1, &mut self.rows).map(|()| false),
+            Reader::Polled(polled) => polled.read(feed.clock(), &mut self.rows).map(|()| false),
         };
         let has_more = has_more.map_err(|error| Trouble::Passing(self.gone(&error)))?;
         if !self.rows.is_empty() {
@@ -163,7 +163,7 @@ impl Member {
     fn gone(&self, error: &io::Error) -> String {
         let title = &self.title;
         match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EBUSY) => format!("{title} is read by another program, such as iio-sensor-proxy: stop it"),
+            Some(Errno::EBUSY) => format!("{title} is read by another program or pipeline, such as iio-sensor-proxy: stop it"),
             Some(Errno::ENODEV) => format!("{title} was taken away"),
             None if error.kind() == io::ErrorKind::UnexpectedEof => format!("{title} was taken away"),
             _ => format!("{title} cannot be read: {error}"),

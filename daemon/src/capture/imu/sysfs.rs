@@ -40,7 +40,7 @@ impl fmt::Display for Refused {
             Some(libc::EROFS) => f.write_str(
                 "; the service sees /sys without the right to write: its unit needs ProtectKernelTunables=no in a drop-in",
             ),
-            Some(libc::EBUSY) => f.write_str("; another program reads this device, such as iio-sensor-proxy: stop it"),
+            Some(libc::EBUSY) => f.write_str("; another program or pipeline reads this device, such as iio-sensor-proxy: stop it"),
             _ => Ok(()),
         }
     }
