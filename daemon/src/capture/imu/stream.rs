@@ -163,7 +163,9 @@ impl Member {
     fn gone(&self, error: &io::Error) -> String {
         let title = &self.title;
         match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EBUSY) => format!("{title} is read by another program or pipeline, such as iio-sensor-proxy: stop it"),
+            Some(Errno::EBUSY) => {
+                format!("{title} is read by another program or pipeline, such as iio-sensor-proxy: stop it")
+            }
             Some(Errno::ENODEV) => format!("{title} was taken away"),
             None if error.kind() == io::ErrorKind::UnexpectedEof => format!("{title} was taken away"),
             _ => format!("{title} cannot be read: {error}"),
