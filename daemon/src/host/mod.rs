@@ -2,6 +2,7 @@
 //! wait or guess can be replaced in it.
 
 pub mod backoff;
+pub mod child;
 pub mod clock;
 pub mod durable;
 pub mod error;

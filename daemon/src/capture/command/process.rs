@@ -15,6 +15,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::host::child::end_with_this_thread;
+
 /// How long a process has to end by itself once it was asked to. Stopping the service waits for it.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,7 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        end_with_this_thread(&mut command);
         let child = command.spawn()?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         Ok(Self { child, group })
