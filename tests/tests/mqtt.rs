@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use inferd_tests::broker::{self, Broker};
 use inferd_tests::outcomes::{self, Collector};
@@ -115,30 +115,31 @@ fn seconds_of_day(time: &str) -> f64 {
     clock.split(':').fold(0.0, |seconds, part| 60.0 * seconds + part.parse::<f64>().unwrap())
 }
 
+/// Waits until a pipeline waits for something, and says so.
+fn wait_for_reason(rig: &Rig, name: &str, part: &str) {
+    rig.wait_for(part, |rig| {
+        let pipeline = rig.pipeline(name)?;
+        Ok(pipeline["state"] == "waiting" && pipeline["reason"].as_str().is_some_and(|reason| reason.contains(part)))
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_broker_that_is_away_is_waited_for_and_old_news_is_none() {
     if !broker::is_there("a_broker_that_is_away_is_waited_for_and_old_news_is_none") {
         return;
     }
-    let mut broker = Broker::new("allow_anonymous true").unwrap();
+    let rows = rows();
+    let mut broker = Broker::open_to_all().unwrap();
+    broker.publish_retained("arm", json(&rows).as_bytes()).unwrap();
     let rig = Rig::start(&listening("arm", &url(&broker), "")).unwrap();
     let collector = Collector::attach(&rig.outcomes_socket()).unwrap();
     rig.install(&fixtures::model("gesture", "1.1.0")).unwrap();
-    let wait_for_reason = |part: &str| {
-        rig.wait_for(part, |rig| {
-            let arm = rig.pipeline("arm")?;
-            Ok(arm["state"] == "waiting" && arm["reason"].as_str().is_some_and(|reason| reason.contains(part)))
-        })
-        .unwrap();
-    };
-    wait_for_reason("cannot be reached: Connection refused");
+    broker.wait_for_subscribers(1).unwrap();
+    wait_for_reason(&rig, "arm", "no row has come yet on arm, by mqtt://127.0.0.1:");
     let runner = rig.runner_pid("arm").unwrap();
 
-    let rows = rows();
-    broker.start().unwrap();
-    broker.publish_retained("arm", json(&rows).as_bytes()).unwrap();
-    broker.wait_for_subscribers(1).unwrap();
-    // A second's rows, a message that is none, a second's rows: no window is of both.
+    // A second's rows, a message that is none, 19 seconds' rows: no window is of both.
     broker.publish("arm", json(&rows[..50]).as_bytes()).unwrap();
     broker.publish("arm", b"{\"ax\": \"broken\"}").unwrap();
     broker.publish("arm", json(&rows[50..1000]).as_bytes()).unwrap();
@@ -157,9 +158,10 @@ fn a_broker_that_is_away_is_waited_for_and_old_news_is_none() {
 
     let before = collector.count("arm");
     broker.kill();
-    wait_for_reason("it is connected to again");
+    wait_for_reason(&rig, "arm", "cannot be reached: Connection refused");
     broker.start().unwrap();
     broker.wait_for_subscribers(1).unwrap();
+    wait_for_reason(&rig, "arm", "no row has come yet");
     broker.publish("arm", json(&rows[..1000]).as_bytes()).unwrap();
     rig.wait_for("more windows", |_| Ok(collector.count("arm") > before + 10)).unwrap();
     assert_eq!(rig.runner_pid("arm").unwrap(), runner, "the model stays loaded");
@@ -168,26 +170,60 @@ fn a_broker_that_is_away_is_waited_for_and_old_news_is_none() {
     assert!(tally.is_whole(), "{tally:?}");
     let restarts = rig.scrape().unwrap().value("inferd_source_restarts_total", &[("pipeline", "arm")]);
     assert_eq!(restarts, Some(1.0));
-
-    let begun = std::time::Instant::now();
-    rig.ctl(&["stop", "arm"]).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[test]
-fn a_silent_topic_is_told() {
-    if !broker::is_there("a_silent_topic_is_told") {
+fn a_silent_topic_is_told_and_still_listened_to() {
+    if !broker::is_there("a_silent_topic_is_told_and_still_listened_to") {
         return;
     }
     let broker = Broker::open_to_all().unwrap();
     let rig = Rig::start(&listening("arm", &url(&broker), "silence_ms = 300")).unwrap();
     rig.install(&fixtures::model("gesture", "1.1.0")).unwrap();
-    rig.wait_for("it to say why", |rig| {
-        let arm = rig.pipeline("arm")?;
-        let reason = arm["reason"].as_str().unwrap_or_default().to_owned();
-        Ok(arm["state"] == "waiting" && reason.contains("no row has come on arm for 0.3 s, by mqtt://127.0.0.1:"))
-    })
-    .unwrap();
+    wait_for_reason(&rig, "arm", "no row has come for 0.3 s on arm, by mqtt://127.0.0.1:");
+    let rows = rows();
+    broker.publish("arm", json(&rows[..10]).as_bytes()).unwrap();
+    rig.wait_for_state("arm", "running").unwrap();
+    for _ in 0..3 {
+        broker.publish("arm", b"21.5").unwrap();
+    }
+    wait_for_reason(&rig, "arm", "3 messages could not be read: see `format` and `columns`");
+    broker.publish("arm", json(&rows[..10]).as_bytes()).unwrap();
+    rig.wait_for_state("arm", "running").unwrap();
+    let restarts = rig.scrape().unwrap().value("inferd_source_restarts_total", &[("pipeline", "arm")]);
+    assert_eq!(restarts, Some(0.0), "the broker was there");
+}
+
+#[test]
+fn a_pipeline_stops_under_a_flood_of_nonsense() {
+    if !broker::is_there("a_pipeline_stops_under_a_flood_of_nonsense") {
+        return;
+    }
+    let broker = Broker::open_to_all().unwrap();
+    let rig = Rig::start(&listening("arm", &url(&broker), "")).unwrap();
+    rig.install(&fixtures::model("gesture", "1.1.0")).unwrap();
+    broker.wait_for_subscribers(1).unwrap();
+    let mut lines = broker.publish_lines("arm").unwrap();
+    let stopped = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                lines.send("nonsense").unwrap();
+            }
+        });
+        let unreadable = |rig: &Rig| {
+            let labels = [("pipeline", "arm"), ("place", "source"), ("reason", "unreadable")];
+            Ok(rig.scrape()?.value("inferd_frames_dropped_total", &labels) > Some(1000.0))
+        };
+        let flooded = rig.wait_for("the flood", unreadable);
+        let begun = Instant::now();
+        let ended = rig.ctl(&["stop", "arm"]);
+        let took = begun.elapsed();
+        stopped.store(true, std::sync::atomic::Ordering::Relaxed);
+        flooded.unwrap();
+        ended.unwrap();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    });
 }
 
 #[test]
@@ -224,7 +260,7 @@ fn who_is_not_let_in_is_told_why_and_who_is_gets_rows() {
     rig.install(&fixtures::model("gesture", "1.1.0")).unwrap();
     for (name, why) in [
         ("stranger", "cannot be trusted: "),
-        ("nobody", "received fatal alert: CertificateRequired; see `certificate_file`"),
+        ("nobody", "does not let this device in: received fatal alert: CertificateRequired; see `certificate_file`"),
         ("guesser", "the user name or the password is not right: see `username` and `password_file`"),
     ] {
         rig.wait_for(name, |rig| {
@@ -235,6 +271,7 @@ fn who_is_not_let_in_is_told_why_and_who_is_gets_rows() {
         .unwrap();
         println!("{name}: {}", rig.pipeline(name).unwrap()["reason"]);
     }
+    broker.wait_for_subscribers(1).unwrap();
     let tls = ["--cafile", &file("ca.pem"), "--cert", &file("device.pem"), "--key", &file("device.key")];
     let who = ["-u", "arm", "-P", "horse staple"];
     broker.publish_with("arm", &floats(&[]), &[&tls[..], &who].concat()).unwrap();

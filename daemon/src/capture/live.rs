@@ -137,6 +137,7 @@ pub(super) fn start(
         interrupts: Interrupts { stopping, rest, clock },
         after_gap: false,
         frames: 0,
+        lacks: false,
     };
     let thread = Builder::new().name(name).spawn(move || run(live, feed))?;
     Ok((queue, thread))
@@ -211,6 +212,8 @@ pub(super) struct Feed {
     after_gap: bool,
     /// Frames since it was opened.
     frames: u32,
+    /// It is open, but says that something is lacking.
+    lacks: bool,
 }
 
 impl Feed {
@@ -255,13 +258,21 @@ impl Feed {
         if self.rests() {
             return Err(Trouble::Resting);
         }
-        if self.frames == 0 {
+        if self.frames == 0 || std::mem::take(&mut self.lacks) {
             self.queue.hold_up(None);
         }
         self.frames = self.frames.saturating_add(1);
         let captured_unix_ns = self.clock().unix_ns_at(captured);
         let after_gap = std::mem::take(&mut self.after_gap);
         Ok(self.queue.push(Frame { captured, captured_unix_ns, after_gap, format, slot })?)
+    }
+
+    /// It is open, but gives nothing, for this reason, until its next frame.
+    pub(super) fn lacks(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.lacks, true) {
+            tracing::info!(pipeline = %self.pipeline, reason, "the source is open");
+        }
+        self.queue.hold_up(Some(Obstacle::Missing(reason.into())));
     }
 
     /// So many frames or rows could not be told from the stream.

@@ -7,6 +7,7 @@
 //! - Nothing is asked of a broker but the topic, and nothing is left with it: sessions are clean, and end with the connection.
 
 mod connect;
+mod explain;
 mod message;
 mod session;
 
@@ -74,26 +75,49 @@ impl Live for Mqtt {
 
 impl Mqtt {
     fn read_on(&mut self, session: &mut Session, batch: &mut Batch, feed: &mut Feed) -> Result<Infallible, Trouble> {
+        let interrupts = feed.interrupts();
+        feed.lacks(&format!("no row has come yet {}", session.awaited()));
+        let silence = self.config.silence();
+        let (mut patience, mut unreadable) = (interrupts.patience(silence), 0_u64);
         loop {
             // Messages that have come together leave together: a network gives in bursts what a sensor sends row by row.
-            let message = session.next_message(self.config.silence(), feed, |feed| batch.flush(feed))?;
-            let came = feed.clock().now();
-            let row_bytes = self.rows.row_bytes();
-            match self.rows.read(&message.payload) {
-                Some(rows) => {
-                    let count = rows.len() / row_bytes;
-                    for (number, row) in rows.chunks_exact(row_bytes).enumerate() {
-                        let at = measured(came, count - 1 - number, self.info.rate_hz);
-                        batch.add(at, feed, |space| space.copy_from_slice(row))?;
-                    }
+            match session.next_message(&patience, feed, |feed| batch.flush(feed))? {
+                Some(message) if self.take(&message.payload, batch, feed)? => {
+                    (patience, unreadable) = (interrupts.patience(silence), 0);
                 }
-                // A gap, and no end.
+                Some(_) => unreadable += 1,
                 None => {
-                    batch.flush(feed)?;
-                    feed.unreadable(1);
+                    // The connection is fine: what is silent is the sensor, and connecting anew would lose what it sends.
+                    feed.lacks(&silent(silence, session, unreadable));
+                    patience = interrupts.patience(silence);
                 }
             }
         }
+    }
+
+    /// Takes a message's rows; gives whether it had any. One that cannot be read whole is a gap, and no end.
+    fn take(&mut self, message: &[u8], batch: &mut Batch, feed: &mut Feed) -> Result<bool, Trouble> {
+        let came = feed.clock().now();
+        let row_bytes = self.rows.row_bytes();
+        let Some(rows) = self.rows.read(message) else {
+            batch.flush(feed)?;
+            feed.unreadable(1);
+            return Ok(false);
+        };
+        let count = rows.len() / row_bytes;
+        for (number, row) in rows.chunks_exact(row_bytes).enumerate() {
+            let at = measured(came, count - 1 - number, self.info.rate_hz);
+            batch.add(at, feed, |space| space.copy_from_slice(row))?;
+        }
+        Ok(count > 0)
+    }
+}
+
+fn silent(silence: Duration, session: &Session, unreadable: u64) -> String {
+    let nothing = format!("no row has come for {} s {}", silence.as_secs_f64(), session.awaited());
+    match unreadable {
+        0 => nothing,
+        count => format!("{nothing}; {count} messages could not be read: see `format` and `columns`"),
     }
 }
 

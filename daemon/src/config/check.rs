@@ -49,6 +49,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     for (name, pipeline) in &config.pipelines {
         check_pipeline(&format!("pipelines.{name}"), pipeline, &mut found);
     }
+    mqtt::check_clients(&config.pipelines, &mut found);
     found.0
 }
 

@@ -73,6 +73,25 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_woken_by_a_ring_before_and_after_it_waits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let bell = Bell::new().unwrap();
+        runtime.block_on(async {
+            let waited = bell.to_async().unwrap();
+            let soon = std::time::Duration::from_millis(20);
+            assert!(tokio::time::timeout(soon, waited.rings()).await.is_err(), "nobody has rung");
+            let ringing = bell.clone();
+            let late = std::thread::Builder::new().name("rings".into()).spawn(move || {
+                std::thread::sleep(soon);
+                ringing.ring();
+            });
+            waited.rings().await;
+            waited.rings().await;
+            late.unwrap().join().unwrap();
+        });
+    }
+
+    #[test]
     fn a_ring_stays_until_hushed() {
         let bell = Bell::new().unwrap();
         assert!(!rings(&bell));

@@ -15,8 +15,11 @@ use crate::config::{Broker, Mqtt};
 /// A connection on which nothing happens is looked after so often, in seconds. One that is dead is told within twice this.
 const KEEP_ALIVE_S: u16 = 20;
 
-/// Bytes that a client may send; it sends nothing but its wishes.
-const MAX_SENT_BYTES: usize = 256 << 10;
+/// What a packet has beside its message: the topic, at most, and a few bytes.
+const HEAD_BYTES: usize = 66_000;
+
+/// Packets that are read at once. They wait in memory: many large ones must not.
+const READ_AT_ONCE: usize = 8;
 
 /// For a connection. Files are read anew each time, so that they can be replaced while inferd runs.
 ///
@@ -30,7 +33,8 @@ pub(super) fn options(config: &Mqtt, pipeline: &Name) -> Result<MqttOptions, Str
         MqttOptions::new(config.client_id.clone().unwrap_or_else(random), rumqttc::Broker::tcp(host, port));
     options.set_keep_alive(KEEP_ALIVE_S);
     options.set_clean_session(true);
-    options.set_max_packet_size(Mqtt::MAX_MESSAGE_BYTES + MAX_SENT_BYTES, MAX_SENT_BYTES);
+    options.set_read_batch_size(READ_AT_ONCE);
+    options.set_max_packet_size(Mqtt::MAX_MESSAGE_BYTES + HEAD_BYTES, HEAD_BYTES);
     match (&config.username, &config.password_file) {
         (Some(name), Some(file)) => {
             let text = std::fs::read_to_string(file).map_err(|error| unusable("password_file", file, &error))?;

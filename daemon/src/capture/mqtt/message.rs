@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::capture::format::{csv_row, json_row};
 use crate::config::MessageFormat;
 
+/// Rows that a message may have: as many as wait in the queue, beyond which the oldest would be dropped unseen.
+const MAX_ROWS: usize = 4096;
+
 /// Reads messages; its room is used again and again.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -28,7 +31,10 @@ impl Rows {
         let row_bytes = self.row_bytes();
         self.space.clear();
         match self.format {
-            MessageFormat::F32 => return message.len().is_multiple_of(row_bytes).then_some(message),
+            MessageFormat::F32 => {
+                let is_whole = message.len().is_multiple_of(row_bytes) && message.len() <= MAX_ROWS * row_bytes;
+                return is_whole.then_some(message);
+            }
             MessageFormat::Csv => {
                 let text = std::str::from_utf8(message).ok()?;
                 for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -37,7 +43,7 @@ impl Rows {
             }
             MessageFormat::Json => self.read_json(&serde_json::from_slice(message).ok()?)?,
         }
-        Some(&self.space)
+        (self.space.len() <= MAX_ROWS * row_bytes).then_some(&self.space)
     }
 
     fn read_json(&mut self, value: &Value) -> Option<()> {
@@ -108,5 +114,8 @@ mod tests {
         }
         assert_eq!(read(MessageFormat::Csv, &["a"], &[0xff, 0xfe]), None);
         assert_eq!(read(MessageFormat::F32, &["a", "b"], &[0; 12]), None);
+        assert_eq!(read(MessageFormat::F32, &["a"], &[0; 4 * MAX_ROWS]).unwrap().len(), MAX_ROWS);
+        assert_eq!(read(MessageFormat::F32, &["a"], &[0; 4 * MAX_ROWS + 4]), None);
+        assert_eq!(read(MessageFormat::Csv, &["a"], "1\n".repeat(MAX_ROWS + 1).as_bytes()), None);
     }
 }

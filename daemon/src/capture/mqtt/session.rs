@@ -1,17 +1,16 @@
 //! A connection to a broker, from which messages of one topic come.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS,
-    SubscribeReasonCode,
-};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, SubscribeReasonCode};
 use tokio::runtime::{Builder, Runtime};
 
+use super::explain::explain;
 use crate::capture::live::{Feed, Patience, Trouble};
 use crate::config::Mqtt;
 use crate::host::wake::AsyncBell;
@@ -22,6 +21,9 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// Requests to the broker that wait; there is one.
 const REQUESTS: usize = 4;
 
+/// What wakes the connection where nothing else does: looking is cheap.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// A broker that has confirmed the topic.
 pub(in crate::capture) struct Session {
     line: String,
@@ -29,6 +31,9 @@ pub(in crate::capture) struct Session {
     events: EventLoop,
     /// While it lives, the broker is listened to.
     _client: AsyncClient,
+    /// What had come before the connection broke, and why it did.
+    rest: VecDeque<Packet>,
+    broken: Option<String>,
     stopping: AsyncBell,
     /// Last: what is above belongs to it.
     runtime: Detached,
@@ -44,13 +49,16 @@ impl Session {
         let no_system = |error: io::Error| Trouble::passing(format_args!("{line} cannot be waited for: {error}"));
         let runtime = Detached::new().map_err(no_system)?;
         let stopping = {
-            let _entered = runtime.0.as_ref().map(Runtime::enter);
+            let _entered = runtime.get().enter();
             feed.stopping().to_async().map_err(no_system)?
         };
-        let (client, events) = AsyncClient::builder(options)
+        let (client, mut events) = AsyncClient::builder(options)
             .capacity(REQUESTS)
             .try_build()
             .map_err(|error| Trouble::passing(format_args!("{line} cannot be connected to: {error}")))?;
+        let mut network = NetworkOptions::new();
+        network.set_connection_timeout(CONNECT.as_secs());
+        events.set_network_options(network);
         let qos = match config.qos {
             0 => QoS::AtMostOnce,
             1 => QoS::AtLeastOnce,
@@ -59,31 +67,27 @@ impl Session {
         let asked = client.try_subscribe(config.topic.as_str(), qos);
         asked.map_err(|error| Trouble::passing(format_args!("{line} cannot be asked for a topic: {error}")))?;
         let topic = config.topic.clone();
-        let mut session = Self { line, topic, events, _client: client, stopping, runtime };
+        let (rest, broken) = (VecDeque::new(), None);
+        let mut session = Self { line, topic, events, _client: client, rest, broken, stopping, runtime };
         session.wait_for_consent(feed)?;
         Ok(session)
     }
 
-    /// The next message of the topic; `silence` is how long there may be none, zero for ever. Where none is there yet, `idle`
-    /// is called before it is waited for.
+    /// The next message of the topic; `None` where the patience is over. Where none is there yet, `idle` is called before it is
+    /// waited for.
     ///
     /// # Errors
-    /// [`Trouble`] where none comes, and that of `idle`.
+    /// [`Trouble`] where none will come, and that of `idle`.
     pub(super) fn next_message(
         &mut self,
-        silence: Duration,
+        patience: &Patience<'_>,
         feed: &mut Feed,
         mut idle: impl FnMut(&mut Feed) -> Result<(), Trouble>,
-    ) -> Result<Publish, Trouble> {
-        let interrupts = feed.interrupts();
-        let patience = interrupts.patience(silence);
+    ) -> Result<Option<Publish>, Trouble> {
         loop {
-            match self.next(&patience, feed, &mut idle)? {
-                None => {
-                    let (Self { line, topic, .. }, for_s) = (self, silence.as_secs_f64());
-                    return Err(Trouble::passing(format_args!("no row has come on {topic} for {for_s} s, by {line}")));
-                }
-                Some(Packet::Publish(message)) if !message.retain => return Ok(message),
+            match self.next(patience, feed, &mut idle)? {
+                None => return Ok(None),
+                Some(Packet::Publish(message)) if !message.retain => return Ok(Some(message)),
                 Some(_) => {}
             }
         }
@@ -110,34 +114,79 @@ impl Session {
         }
     }
 
-    /// The next packet; `None` where none came in time. What goes out and what keeps the connection alive is done by the way.
+    /// The next packet; `None` where the patience is over. What goes out and what keeps the connection alive is done by the way.
     fn next(
         &mut self,
         patience: &Patience<'_>,
         feed: &mut Feed,
         idle: &mut impl FnMut(&mut Feed) -> Result<(), Trouble>,
     ) -> Result<Option<Packet>, Trouble> {
-        let Self { line, events, stopping, runtime, .. } = self;
-        let Some(runtime) = &runtime.0 else { return Err(Trouble::Stopped) };
-        runtime.block_on(async {
+        if let Some(packet) = self.rest.pop_front() {
+            return Ok(Some(packet));
+        }
+        if let Some(problem) = self.broken.take() {
+            return Err(Trouble::Passing(problem));
+        }
+        let Self { line, events, stopping, runtime, rest, broken, .. } = self;
+        runtime.get().block_on(async {
             loop {
-                // Once begun it is waited for to its end: nothing says that a part of a packet outlives it.
-                let mut coming = pin!(events.poll());
-                let come = match poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await {
-                    Poll::Ready(come) => Some(come),
-                    Poll::Pending => {
-                        idle(feed)?;
-                        either(coming, stopping, patience, feed).await?
-                    }
-                };
-                match come {
+                // A connection on which there is always something must not keep a pipeline from stopping either.
+                if feed.is_stopped() {
+                    return Err(Trouble::Stopped);
+                }
+                if patience.is_over() {
+                    return Ok(None);
+                }
+                match poll_once(events, stopping, patience, feed, idle).await? {
                     None => return Ok(None),
                     Some(Ok(Event::Incoming(packet))) => return Ok(Some(packet)),
                     Some(Ok(Event::Outgoing(_))) => {}
-                    Some(Err(error)) => return Err(Trouble::Passing(explain(line, &error))),
+                    Some(Err(error)) => {
+                        // What was read together with the end is whole.
+                        rest.extend(events.state.events.drain(..).filter_map(incoming));
+                        let problem = explain(line, &error);
+                        return match rest.pop_front() {
+                            None => Err(Trouble::Passing(problem)),
+                            first => {
+                                *broken = Some(problem);
+                                Ok(first)
+                            }
+                        };
+                    }
                 }
             }
         })
+    }
+
+    /// What is waited for, for people.
+    pub(super) fn awaited(&self) -> String {
+        format!("on {}, by {}", self.topic, self.line)
+    }
+}
+
+fn incoming(event: Event) -> Option<Packet> {
+    match event {
+        Event::Incoming(packet) => Some(packet),
+        Event::Outgoing(_) => None,
+    }
+}
+
+/// What the connection gives next, unless the patience is over: `None`.
+async fn poll_once(
+    events: &mut EventLoop,
+    stopping: &AsyncBell,
+    patience: &Patience<'_>,
+    feed: &mut Feed,
+    idle: &mut impl FnMut(&mut Feed) -> Result<(), Trouble>,
+) -> Result<Option<Result<Event, rumqttc::ConnectionError>>, Trouble> {
+    // Once begun it is waited for to its end: nothing says that a part of a packet outlives it.
+    let mut coming = pin!(events.poll());
+    match poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await {
+        Poll::Ready(come) => Ok(Some(come)),
+        Poll::Pending => {
+            idle(feed)?;
+            either(coming, stopping, patience, feed).await
+        }
     }
 }
 
@@ -152,12 +201,11 @@ async fn either<T>(
         if feed.rests() {
             return Err(Trouble::Resting);
         }
-        // The first: a broker that never stops must not keep a pipeline from stopping.
         tokio::select! {
             biased;
             () = stopping.rings() => return Err(Trouble::Stopped),
             come = &mut coming => return Ok(Some(come)),
-            () = tokio::time::sleep(patience.part().unwrap_or(CONNECT)) => {
+            () = tokio::time::sleep(patience.part().unwrap_or(LOOK)) => {
                 if patience.is_over() {
                     return Ok(None);
                 }
@@ -166,45 +214,19 @@ async fn either<T>(
     }
 }
 
-/// Why there is no connection, and what to do.
-fn explain(line: &str, error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(code) => {
-            let reason = match code {
-                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                    "the user name or the password is not right: see `username` and `password_file`"
-                }
-                ConnectReturnCode::BadClientId => "it does not take the client's name: see `client_id`",
-                ConnectReturnCode::ServiceUnavailable => "it is not available",
-                ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
-                ConnectReturnCode::Success => "it gives no reason",
-            };
-            format!("{line} lets this client not in: {reason}")
-        }
-        ConnectionError::NetworkTimeout => format!("{line} cannot be reached: nothing answers"),
-        ConnectionError::Io(error) => format!("{line} cannot be reached: {error}"),
-        ConnectionError::Tls(error) => format!("{line} cannot be trusted: {}; see `ca_file`", innermost(error)),
-        error => {
-            let problem = innermost(error);
-            // TLS 1.3: what the broker thinks of a device's certificate comes when the connection stands.
-            let hint = if problem.contains("fatal alert") { "; see `certificate_file`" } else { "" };
-            format!("{line} is gone: {problem}{hint}")
-        }
-    }
-}
-
-/// What is at the bottom of an error whose layers all repeat it.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.last().unwrap_or(error).to_string()
-}
-
 /// A runtime that is let go of without waiting: a name that is being looked up takes its time.
 struct Detached(Option<Runtime>);
 
 impl Detached {
     fn new() -> io::Result<Self> {
-        Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
+        // A thread for looking up names, while that is done.
+        let runtime =
+            Builder::new_current_thread().enable_all().thread_name("mqtt-names").max_blocking_threads(1).build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn get(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn check_patience(
     found: &mut Findings,
 ) {
     let two_take_ms = 2000.0 / rate;
-    if silence_ms != 0 && two_take_ms.is_finite() && (silence_ms as f64) < two_take_ms {
+    if silence_ms != 0 && two_take_ms.is_finite() && (silence_ms as f64) <= two_take_ms {
         let two_take_ms = two_take_ms.ceil();
         found.add(
             format!("{key}.silence_ms"),

@@ -1,10 +1,13 @@
 //! Rules for a topic of a broker. Whether the broker is there is asked when it is connected to.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use inferd_core::Name;
 
 use super::command::{check_columns, check_row_rate};
 use super::{Findings, check_readable};
-use crate::config::Mqtt;
+use crate::config::{Mqtt, Pipeline, Source};
 
 /// What MQTT gives a topic, a user name, a client's name.
 const MAX_TEXT_BYTES: usize = 65_535;
@@ -43,6 +46,19 @@ pub(super) fn check(key: &str, mqtt: &Mqtt, found: &mut Findings) {
     check_files(key, mqtt, found);
 }
 
+/// Clients of one name throw each other out, for ever.
+pub(super) fn check_clients(pipelines: &BTreeMap<Name, Pipeline>, found: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for (name, pipeline) in pipelines {
+        let Source::Mqtt(mqtt) = &pipeline.source else { continue };
+        let Some(id) = &mqtt.client_id else { continue };
+        if let Some(other) = seen.insert((mqtt.shown(), id), name) {
+            let message = format!("is that of the pipeline {other}: the broker lets in one client of a name at a time");
+            found.add(format!("pipelines.{name}.source.client_id"), message);
+        }
+    }
+}
+
 fn check_topic(key: &str, topic: &str, found: &mut Findings) {
     if !is_text(topic) {
         found.add(key, "is no topic; `site/sensor` is expected");
@@ -78,8 +94,10 @@ fn check_files(key: &str, mqtt: &Mqtt, found: &mut Findings) {
 }
 
 fn check_file(key: &str, file: &Path, found: &mut Findings) {
-    found.absolute(key, file);
     if file.is_absolute() {
         check_readable(key, file, found);
+    } else {
+        // Not what it is: somebody may have written the password itself.
+        found.add(key, "is no path that begins with /");
     }
 }

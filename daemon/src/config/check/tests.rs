@@ -234,6 +234,11 @@ fn a_topic_has_a_broker_and_rows() {
         (without("mqtts://h", "http://h"), &[("url", shape)]),
         (without("mqtts://h", "mqtt:"), &[("url", shape)]),
         (without("mqtts://h", "h:1883"), &[("url", shape)]),
+        (without("mqtts://h", "mqtt://[::1]:1883"), &[]),
+        (
+            without("mqtts://h", "mqtts://[::1]"),
+            &[("url", "names an IPv6 address, which no certificate is checked for; the broker's name is expected")],
+        ),
         (
             without("mqtts://h", "mqtt://u:secret@h"),
             &[("url", "holds a user name or a password; `username` and `password_file` are for them")],
@@ -257,10 +262,7 @@ fn a_topic_has_a_broker_and_rows() {
             with("password_file = \"DIR/script\""),
             &[("password_file", "has a meaning only with `username`; remove it or set that")],
         ),
-        (
-            with("username = \"u\", password_file = \"p\""),
-            &[("password_file", "is \"p\"; a path that begins with / is expected")],
-        ),
+        (with("username = \"u\", password_file = \"p\""), &[("password_file", "is no path that begins with /")]),
         (with("key_file = \"DIR/script\""), &[("certificate_file", "is missing: it goes with `key_file`")]),
         (with("certificate_file = \"DIR/script\""), &[("key_file", "is missing: it goes with `certificate_file`")]),
         (
@@ -274,6 +276,22 @@ fn a_topic_has_a_broker_and_rows() {
             expected.iter().map(|(key, problem)| format!("pipelines.p.source.{key}: {problem}")).collect();
         assert_eq!(said(&text), expected, "{keys}");
     }
+}
+
+#[test]
+fn clients_of_one_broker_have_names_of_their_own() {
+    let pipeline = |name, url, id| {
+        format!(
+            "[pipelines.{name}]\nmodel = \"m\"\nsource = {{ kind = \"mqtt\", url = \"{url}\", topic = \"t\", rate_hz = 10, \
+             columns = [\"a\"], client_id = \"{id}\" }}\n"
+        )
+    };
+    let one = pipeline("one", "mqtt://h", "c");
+    assert!(said(&(one.clone() + &pipeline("two", "mqtt://h", "d"))).is_empty());
+    assert!(said(&(one.clone() + &pipeline("two", "mqtt://other", "c"))).is_empty());
+    let problem = "is that of the pipeline one: the broker lets in one client of a name at a time";
+    let expected = [format!("pipelines.two.source.client_id: {problem}")];
+    assert_eq!(said(&(one + &pipeline("two", "mqtt://h:1883", "c"))), expected);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Mqtt {
     pub key_file: Option<PathBuf>,
     /// What the broker knows this client by. Two clients of one name throw each other out. Default: a random one.
     pub client_id: Option<String>,
-    /// It is connected to anew when no row has come for so long, in milliseconds. 0: the topic may be silent for ever.
+    /// The pipeline says that it waits when no row has come for so long, in milliseconds. 0: the topic may be silent for ever.
     /// Default 10000.
     pub silence_ms: u64,
 }
@@ -84,6 +84,9 @@ impl Mqtt {
             return Err("goes on after the host and the port; `topic` is for the topic");
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(shape)?;
+        if tls && host.starts_with('[') {
+            return Err("names an IPv6 address, which no certificate is checked for; the broker's name is expected");
+        }
         Ok(Broker { host: host.to_owned(), port: url.port().unwrap_or(usual_port), tls })
     }
 
