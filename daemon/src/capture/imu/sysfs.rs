@@ -38,7 +38,7 @@ impl fmt::Display for Refused {
             Some(libc::EACCES) => f.write_str(&rights(&self.path, self.action.starts_with("write"))),
             Some(libc::EPERM) => f.write_str("; the service's unit needs DeviceAllow=char-iio rw in a drop-in"),
             Some(libc::EROFS) => f.write_str(
-                "; the service sees /sys without the right to write: its unit needs ProtectKernelTunables=no in a drop-in",
+                "; the service sees /sys without the right to write: its unit needs ReadWritePaths=/sys/devices in a drop-in",
             ),
             Some(libc::EBUSY) => f.write_str("; another program or pipeline reads this device, such as iio-sensor-proxy: stop it"),
             _ => Ok(()),
