@@ -17,12 +17,14 @@ PROGRAMS := $(CARGO_TARGET_DIR)/release
 # Private items are documented too, so links to them lead somewhere.
 export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
-.PHONY: help build demo test test-vm lint deny bench fmt clean dependencies
+.PHONY: help build demo deb test test-system test-vm lint deny bench fmt clean dependencies
 
 help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
 	@echo 'make demo KEEP=1  the same, and leaves it running, for looking around with inferctl'
 	@echo 'make test         everything: format, lints, documentation, licences, unit and whole-system tests'
+	@echo 'make deb          the Debian package'
+	@echo 'make test-system  the package in a Debian with systemd: installed, upgraded, downgraded, removed, purged'
 	@echo 'make test-vm      inferd installed on a stock kernel, in a virtual machine: cameras, sound, an accelerometer, pulled out and put back'
 	@echo 'make bench        what inferd costs, against the bare inference loop'
 	@echo 'make build        the programs'
@@ -48,6 +50,16 @@ bench: build
 # The tests run the programs, so those come first; the tests' own results come last.
 test: lint build
 	$(CARGO) test --release --workspace --locked --no-fail-fast
+
+# Into $(CARGO_TARGET_DIR)/debian.
+deb: build
+	packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/debian'
+
+# The package in a Debian with systemd: installed, upgraded, downgraded, removed, purged. Needs root, for the namespaces of a
+# container; its root file system is made where it is missing (once, a minute or two).
+test-system: deb
+	QUICK=1 packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/debian' 2
+	tests/system/run '$(CARGO_TARGET_DIR)'/debian/inferd_*-1_*.deb '$(CARGO_TARGET_DIR)'/debian/inferd_*-2_*.deb
 
 # On kernel drivers, in a virtual machine; QEMU and a root file system are made where they are missing (once, some minutes).
 test-vm: build
