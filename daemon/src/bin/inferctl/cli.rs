@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use inferd_core::Name;
 use semver::Version;
 
+use crate::completions::{CompleteNames, Completions};
+use crate::doctor::Doctor;
+use crate::support_bundle::SupportBundle;
+
 const AFTER: &str = "\
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
 Environment: INFERD_BUS (as --bus), INFERD_OUTCOMES_SOCKET (as watch --socket), NO_COLOR (no colours).";
@@ -44,6 +48,15 @@ pub(crate) enum Command {
     Bundle(Bundle),
     /// Check a configuration without running it
     CheckConfig(CheckConfig),
+    /// Check this machine, and say what to do about what is wrong
+    Doctor(Doctor),
+    /// Collect what whoever helps you needs, without secrets and without samples
+    SupportBundle(SupportBundle),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print names that can be completed
+    #[command(hide = true)]
+    CompleteNames(CompleteNames),
 }
 
 /// What is asked of the daemon.

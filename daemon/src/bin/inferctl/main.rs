@@ -11,9 +11,13 @@ mod bundle;
 mod check_config;
 mod cli;
 mod client;
+mod command;
+mod completions;
+mod doctor;
 mod failure;
 mod figures;
 mod job;
+mod machine;
 mod models;
 mod output;
 mod pipelines;
@@ -22,6 +26,7 @@ mod samples;
 mod service;
 mod sources;
 mod status;
+mod support_bundle;
 mod view;
 mod watch;
 
@@ -44,7 +49,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))
-        .and_then(|runtime| runtime.block_on(run(cli, &output)));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run(cli, &output));
+            // A name that is still looked up keeps nobody waiting.
+            runtime.shutdown_background();
+            ended
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -59,6 +69,10 @@ async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Watch(what) => watch::watch(&what, cli.bus, output).await,
         Command::Bundle(what) => bundle::bundle(&what, output),
         Command::CheckConfig(what) => check_config::check(&what, output),
+        Command::Doctor(what) => doctor::examine(&what, cli.bus, output).await,
+        Command::SupportBundle(what) => support_bundle::make(&what, cli.bus, output).await,
+        Command::Completions(what) => completions::print(&what, output),
+        Command::CompleteNames(what) => completions::names(&what, cli.bus, output).await,
         Command::Daemon(command) => ask_daemon(command, &Client::connect(cli.bus).await?, output).await,
     }
 }

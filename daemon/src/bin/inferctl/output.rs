@@ -18,6 +18,11 @@ pub(crate) struct Output {
     colours: bool,
 }
 
+/// Columns of the terminal on standard output; `None` where it is none.
+pub(crate) fn width() -> Option<usize> {
+    Table::new().width().map(usize::from)
+}
+
 /// Colours that mean something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {

@@ -11,23 +11,28 @@ use crate::view::Taken;
 
 /// A device that is attached.
 #[derive(Clone, Debug, Default, Serialize)]
-struct Source {
-    kind: String,
-    device: String,
-    name: String,
-    place: String,
-    formats: Vec<String>,
-    problem: String,
-    source: String,
+pub(crate) struct Source {
+    pub(crate) kind: String,
+    pub(crate) device: String,
+    pub(crate) name: String,
+    pub(crate) place: String,
+    pub(crate) formats: Vec<String>,
+    pub(crate) problem: String,
+    pub(crate) source: String,
 }
 
 pub(crate) async fn list(client: &Client, output: &Output) -> Result<(), Failure> {
-    let listed: Vec<Values> = client.call(path::ROOT, "Manager", "ListSources", &()).await?;
-    let sources = listed.into_iter().map(|values| Source::take(Taken(values))).collect::<Result<Vec<_>, Failure>>()?;
+    let sources = Source::all(client).await?;
     output.show(&json!({ "sources": sources }), || text(*output, &sources))
 }
 
 impl Source {
+    /// What is attached.
+    pub(crate) async fn all(client: &Client) -> Result<Vec<Self>, Failure> {
+        let listed: Vec<Values> = client.call(path::ROOT, "Manager", "ListSources", &()).await?;
+        listed.into_iter().map(|values| Self::take(Taken(values))).collect()
+    }
+
     fn take(mut from: Taken) -> Result<Self, Failure> {
         Ok(Self {
             kind: from.take("kind")?,

@@ -17,6 +17,14 @@ pub(crate) async fn show(client: &Client, output: &Output) -> Result<(), Failure
     output.show(&report, || text(*output, &report))
 }
 
+/// As `--json` prints it.
+///
+/// # Errors
+/// What JSON cannot hold, as a clause.
+pub(crate) fn as_json(everything: &Everything) -> Result<serde_json::Value, String> {
+    serde_json::to_value(Report::of(everything)).map_err(|error| error.to_string())
+}
+
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
@@ -26,9 +34,9 @@ struct Report<'a> {
 
 /// Something wrong, and what to type about it (empty where nothing can be typed).
 #[derive(Debug, Serialize)]
-struct Problem {
-    message: String,
-    next: String,
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) next: String,
 }
 
 impl Problem {
@@ -50,8 +58,7 @@ impl<'a> Report<'a> {
             problems.push(Problem::new(message, "sudo systemctl restart inferd"));
         }
         for pipeline in &everything.pipelines {
-            problems.extend(state_problem(pipeline, everything));
-            problems.extend(running_problems(pipeline));
+            problems.extend(pipeline_problems(pipeline, everything));
         }
         problems.extend(last_job_problem(everything));
         if !everything.spool.last_error.is_empty() {
@@ -60,6 +67,11 @@ impl<'a> Report<'a> {
         }
         Self { everything, problems }
     }
+}
+
+/// What is wrong with a pipeline.
+pub(crate) fn pipeline_problems(pipeline: &Pipeline, everything: &Everything) -> Vec<Problem> {
+    state_problem(pipeline, everything).into_iter().chain(running_problems(pipeline)).collect()
 }
 
 fn state_problem(pipeline: &Pipeline, everything: &Everything) -> Option<Problem> {

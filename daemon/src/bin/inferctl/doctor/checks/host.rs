@@ -1,0 +1,135 @@
+//! Does the machine give what inferd needs: its runner, what confines it, room on the disk, the time.
+
+use inferd::config::{Config, SandboxPolicy};
+
+use crate::doctor::facts::{Clock, Disk, Kernel, Looked, Runner};
+use crate::doctor::report::Check;
+use crate::figures::{bytes, counted};
+use crate::view::Everything;
+
+/// Less than this, and a model cannot be installed any more.
+const LITTLE_BYTES: u64 = 64 << 20;
+
+/// The earliest year that can be: a device without a clock of its own begins in 1970 or with its firmware's build.
+const FIRST_YEAR: i16 = 2025;
+
+const EDIT: &str = "sudoedit /etc/inferd/inferd.toml";
+const REINSTALL: &str = "sudo apt install --reinstall inferd";
+
+/// Is the program there that computes.
+pub(super) fn runner(runner: &Looked<Runner>) -> Check {
+    match runner {
+        Ok(Runner { program, executable: true }) => Check::ok("runner", program.display().to_string()),
+        Ok(Runner { program, executable: false }) => {
+            Check::problem("runner", format!("{} is no program that can be run", program.display()), REINSTALL)
+        }
+        Err(why) => Check::problem("runner", why, REINSTALL),
+    }
+}
+
+/// How far runners are confined: as inferd has found, or as the kernel promises.
+pub(super) fn sandbox(kernel: &Kernel, daemon: Option<&Everything>, config: Option<&Config>) -> Check {
+    let name = "sandbox";
+    let reached: Vec<_> =
+        daemon.iter().flat_map(|daemon| &daemon.pipelines).filter(|p| !p.sandbox.is_empty()).collect();
+    let partial: Vec<String> =
+        reached.iter().filter(|p| p.sandbox != "full").map(|p| format!("{} ({})", p.name, p.sandbox)).collect();
+    if !partial.is_empty() {
+        let message = format!("runners are not fully confined: {}", partial.join(", "));
+        return Check::warning(name, message, "cat /sys/kernel/security/lsm");
+    }
+    if !reached.is_empty() {
+        return Check::ok(name, format!("full for {}", counted(reached.len() as u64, "runner")));
+    }
+    let (modules, seccomp) = match (&kernel.modules, &kernel.seccomp) {
+        (Ok(modules), Ok(seccomp)) => (modules, *seccomp),
+        (Err(why), _) | (_, Err(why)) => return Check::skipped(name, why),
+    };
+    let lacks: Vec<&str> = [("Landlock", modules.iter().any(|module| module == "landlock")), ("seccomp", seccomp)]
+        .into_iter()
+        .filter_map(|(what, has)| (!has).then_some(what))
+        .collect();
+    if lacks.is_empty() {
+        return Check::ok(name, "the kernel has Landlock and seccomp; no runner runs that could be asked");
+    }
+    let lacks = lacks.join(" and no ");
+    if config.is_some_and(|config| config.runner.sandbox == SandboxPolicy::BestEffort) {
+        let message = format!("the kernel has no {lacks}: runners will be confined in part only");
+        return Check::warning(name, message, "cat /sys/kernel/security/lsm");
+    }
+    let message = format!(
+        "the kernel has no {lacks}: runners refuse to serve. Boot one that has, with `lsm=` naming landlock, or set \
+         sandbox = \"best-effort\" in [runner]"
+    );
+    Check::problem(name, message, "cat /sys/kernel/security/lsm").then(EDIT)
+}
+
+/// Can anything be written where models and samples are.
+pub(super) fn disk(disk: &Looked<Disk>, config: Option<&Config>) -> Check {
+    let name = "disk";
+    let disk = match disk {
+        Ok(disk) => disk,
+        Err(why) => return Check::skipped(name, why),
+    };
+    let place =
+        config.map_or_else(|| "/var/lib/inferd".to_owned(), |config| config.service.state_dir.display().to_string());
+    if disk.read_only {
+        let message = format!("the file system of {place} is read-only: nothing can be installed or kept");
+        return Check::problem(name, message, format!("findmnt -T {place}")).then("dmesg | grep -i 'remount'");
+    }
+    let look = format!("df -h {place}");
+    let free = format!("{} of {} free at {place}", bytes(disk.free_bytes), bytes(disk.bytes));
+    if disk.free_bytes < LITTLE_BYTES {
+        return Check::problem(name, free, look);
+    }
+    if disk.files > 0 && disk.free_files < disk.files / 100 {
+        let message = format!("only {} left at {place}", counted(disk.free_files, "inode"));
+        return Check::warning(name, message, format!("df -i {place}"));
+    }
+    let wanted = config.map_or(0, |config| config.spool.max_bytes);
+    if disk.free_bytes < wanted {
+        let message = format!("{free}, less than the {} that samples may take", bytes(wanted));
+        return Check::warning(name, message, look);
+    }
+    Check::ok(name, free)
+}
+
+/// Samples against their limit.
+pub(super) fn spool(daemon: &Looked<Everything>, config: Option<&Config>) -> Check {
+    let name = "spool";
+    let Ok(daemon) = daemon else { return Check::skipped(name, "inferd does not run") };
+    let Some(limits) = config.map(|config| &config.spool) else {
+        return Check::skipped(name, "its limit stands in the configuration, which could not be read");
+    };
+    let spool = &daemon.spool;
+    let used =
+        format!("{} ({} of {}) wait", counted(spool.pending, "sample"), bytes(spool.bytes), bytes(limits.max_bytes));
+    if !spool.last_error.is_empty() {
+        let message = format!("uploads fail: {}; {used}", spool.last_error);
+        return Check::warning(name, message, "inferctl samples --flush");
+    }
+    if spool.dropped > 0 {
+        let message = format!("{} dropped since the start; {used}", counted(spool.dropped, "sample"));
+        return Check::warning(name, message, "inferctl samples");
+    }
+    let is_nearly = |used: u64, most: u64| used > most / 5 * 4;
+    if is_nearly(spool.bytes, limits.max_bytes) || is_nearly(spool.pending, u64::from(limits.max_samples)) {
+        return Check::warning(name, format!("nearly full: {used}"), "inferctl samples");
+    }
+    Check::ok(name, used)
+}
+
+/// Outcomes and samples carry the time.
+pub(super) fn clock(clock: &Clock) -> Check {
+    const SET: &str = "sudo timedatectl set-ntp true";
+    let name = "clock";
+    if clock.year < FIRST_YEAR {
+        let message = format!("the clock says {}: times are wrong, and no certificate is valid", clock.year);
+        return Check::problem(name, message, SET).then("timedatectl timesync-status");
+    }
+    match &clock.synchronised {
+        Ok(true) => Check::ok(name, "synchronised"),
+        Ok(false) => Check::warning(name, "not synchronised: times of outcomes drift", SET).then("timedatectl"),
+        Err(why) => Check::skipped(name, why),
+    }
+}
