@@ -98,3 +98,6 @@ fn with_names_in_zsh(script: &str) -> String {
 
 /// As its help says, which zsh gets with its backquotes escaped.
 const VERSION: (&str, &str) = ("The version, as in `inferctl models`", "versions");
+
+#[cfg(test)]
+mod tests;

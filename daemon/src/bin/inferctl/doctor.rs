@@ -30,7 +30,8 @@ pub(crate) struct Doctor {
 }
 
 pub(crate) async fn examine(what: &Doctor, bus: BusKind, output: &Output) -> Result<(), Failure> {
-    let facts = gather::gather(Subject { bus, config: &what.config, own_user: what.user }).await;
+    let facts =
+        gather::gather(Subject { bus, config: &what.config, own_user: what.user || bus == BusKind::Session }).await;
     let report = judge(&facts);
     output.show(&report, || report.text(*output, output::width()))?;
     if report.has_problems() { Err(Failure::failed("this machine has problems").told()) } else { Ok(()) }
@@ -40,3 +41,8 @@ pub(crate) async fn examine(what: &Doctor, bus: BusKind, output: &Output) -> Res
 pub(crate) fn judge(facts: &Facts) -> Report {
     Report::of(facts.version, checks::all(facts))
 }
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

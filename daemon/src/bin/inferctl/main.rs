@@ -17,7 +17,6 @@ mod doctor;
 mod failure;
 mod figures;
 mod job;
-mod machine;
 mod models;
 mod output;
 mod pipelines;

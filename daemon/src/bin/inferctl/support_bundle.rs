@@ -87,3 +87,6 @@ fn row(output: Output, part: &Part) -> Vec<String> {
     };
     vec![part.name.to_owned(), size, remark]
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
     checks.extend(service::pipelines(&facts.daemon));
     checks.push(devices::groups(facts));
     checks.extend(devices::sources(&facts.sources));
-    checks.push(host::runner(&facts.runner));
+    checks.push(host::runner(facts));
     checks.push(host::sandbox(&facts.kernel, facts.daemon.as_ref().ok(), config));
     checks.push(host::disk(&facts.disk, config));
     checks.push(host::spool(&facts.daemon, config));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use inferd::config::{self, Config, Severity};
 
-use super::facts::{Configuration, Facts, Loaded, Looked};
+use super::facts::{Configuration, Disk, Facts, File, Loaded, Looked, Secret};
 use crate::cli::BusKind;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -19,6 +19,9 @@ use crate::sources::Source;
 use crate::view::Everything;
 
 pub(super) use network::UPLOAD;
+
+/// How long a disk may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long inferd may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -37,10 +40,9 @@ pub(crate) struct Subject<'a> {
 
 /// Everything.
 pub(crate) async fn gather(subject: Subject<'_>) -> Facts {
-    let configuration = configuration(subject.config);
+    let file = subject.config.to_owned();
+    let configuration = within(move || configuration(&file)).await.unwrap_or_else(|why| unread(subject.config, why));
     let config = configuration.config();
-    let state_dir =
-        config.map_or_else(|| config::Service::default().state_dir, |config| config.service.state_dir.clone());
     let ((daemon, sources), unit, synchronised, reached) = tokio::join!(
         ask_daemon(subject.bus).boxed_local(),
         system::unit(),
@@ -58,14 +60,42 @@ pub(crate) async fn gather(subject: Subject<'_>) -> Facts {
         groups: system::groups(),
         runner: system::runner(config),
         kernel: system::kernel(),
-        disk: system::disk(&state_dir),
+        disk: disk(config).await,
         clock: system::clock(synchronised),
-        upload_folder: config.and_then(|config| config.upload.directory.as_deref()).map(files::folder),
+        upload_folder: upload_folder(config).await,
         reached,
         metrics,
-        secrets: config.map(files::secrets).unwrap_or_default(),
+        secrets: secrets(config).await,
         configuration,
     }
+}
+
+/// A look that waits for a disk: a share whose server is gone keeps it for ever, and then it is left behind.
+async fn within<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Looked<T> {
+    let looked = tokio::time::timeout(LOOK_WITHIN, tokio::task::spawn_blocking(look)).await;
+    looked.map_err(|_| "the disk did not answer within 3 s".to_owned())?.map_err(|error| error.to_string())
+}
+
+async fn disk(config: Option<&Config>) -> Looked<Disk> {
+    let service = config.map_or_else(config::Service::default, |config| config.service.clone());
+    within(move || system::disk(&service.state_dir)).await?
+}
+
+async fn upload_folder(config: Option<&Config>) -> Option<Looked<File>> {
+    let folder = config?.upload.directory.clone()?;
+    Some(within(move || files::folder(&folder)).await.unwrap_or_else(Err))
+}
+
+async fn secrets(config: Option<&Config>) -> Vec<Secret> {
+    let Some(config) = config.cloned() else { return Vec::new() };
+    let named = files::named(&config);
+    within(move || files::secrets(&config)).await.unwrap_or_else(|why| {
+        named.into_iter().map(|(key, path)| Secret { key, path, file: Err(why.clone()) }).collect()
+    })
+}
+
+fn unread(file: &Path, why: String) -> Configuration {
+    Configuration { file: file.to_owned(), loaded: Err(why) }
 }
 
 /// Reads it as the daemon would.

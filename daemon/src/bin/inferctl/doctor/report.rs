@@ -115,8 +115,8 @@ impl Report {
 /// Columns of the level and the space after it.
 const LEVEL: usize = 9;
 
-/// A longer name pushes its own message to the right only.
-const MAX_NAME: usize = 20;
+/// A longer name has a line of its own.
+const MAX_NAME: usize = 16;
 
 /// A message gets that many columns at least, however narrow the terminal is.
 const MIN_MESSAGE: usize = 24;
@@ -130,9 +130,11 @@ fn line(output: Output, check: &Check, names: usize, width: Option<usize>) -> St
     };
     let indent = LEVEL + names + 2;
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(MIN_MESSAGE));
-    let message = wrapped(&check.message, room).join(&format!("\n{:indent$}", ""));
+    let next_line = format!("\n{:indent$}", "");
+    let message = wrapped(&check.message, room).join(&next_line);
+    let between = if check.name.chars().count() > names { next_line.as_str() } else { "  " };
     let level = output.paint(paint, format!("{word:<LEVEL$}"));
-    let mut text = format!("{level}{:<names$}  {message}\n", check.name);
+    let mut text = format!("{level}{:<names$}{between}{message}\n", check.name);
     for next in &check.next {
         text += &format!("{:LEVEL$}  {}\n", "", output.paint(Paint::Strong, next));
     }

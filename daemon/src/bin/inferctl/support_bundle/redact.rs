@@ -17,8 +17,11 @@ const REMOVED: &str = "REMOVED";
 const WORDS: [&str; 10] =
     ["password", "passwd", "passphrase", "pwd", "token", "secret", "api_key", "api-key", "apikey", "authorization"];
 
-/// Shorter ones would be found in the middle of words that are none.
-const MIN_KNOWN: usize = 4;
+/// A shorter password would be found in the middle of words that are none.
+const MIN_PASSWORD: usize = 4;
+
+/// A shorter value of a query is `true` or `json` rather than a key.
+const MIN_QUERY_VALUE: usize = 8;
 
 /// Takes secrets out, those of a configuration wherever they stand.
 #[derive(Debug)]
@@ -30,7 +33,6 @@ impl Redactor {
     pub(super) fn of(config: Option<&Config>) -> Self {
         let mut known: Vec<String> =
             config.into_iter().flat_map(addresses).flat_map(|text| secrets_of(&text)).collect();
-        known.retain(|secret| secret.len() >= MIN_KNOWN);
         // A longer one may hold a shorter.
         known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { known }
@@ -101,17 +103,24 @@ fn addresses(config: &Config) -> Vec<String> {
     all
 }
 
-/// Password and query's values of an address, as they stand there.
+/// Password and query's values of an address, as they stand there and decoded, as they may stand in a log.
 fn secrets_of(text: &str) -> Vec<String> {
-    let Ok(url) = Url::parse(text) else { return Vec::new() };
-    let mut secrets: Vec<String> = url.password().map(str::to_owned).into_iter().collect();
-    secrets.extend(url.query().into_iter().flat_map(|query| query.split('&')).map(|pair| {
-        let (_, value) = pair.split_once('=').unwrap_or(("", pair));
-        value.to_owned()
-    }));
-    // Decoded they may stand in a log.
-    secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+    let Ok(mut url) = Url::parse(text) else { return Vec::new() };
+    let mut secrets = values_of(&url);
+    secrets.retain(|value| value.len() >= MIN_QUERY_VALUE);
+    let password = url.password().unwrap_or_default().to_owned();
+    // As a query it is decoded by the same rules.
+    url.set_query(Some(&password));
+    secrets.extend(values_of(&url).into_iter().filter(|value| value.len() >= MIN_PASSWORD));
     secrets
+}
+
+/// Of a pair that has no `=` the whole is the value.
+fn values_of(url: &Url) -> Vec<String> {
+    let raw = url.query().into_iter().flat_map(|query| query.split('&'));
+    let raw = raw.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    let decoded = url.query_pairs().map(|(name, value)| if value.is_empty() { name } else { value }.into_owned());
+    raw.chain(decoded).collect()
 }
 
 /// Addresses keep scheme, host and path.
@@ -170,3 +179,6 @@ fn without_values(line: &str) -> String {
 fn is_between(c: char) -> bool {
     c.is_whitespace() || matches!(c, '=' | ':' | '"' | '\'' | ',' | ';' | '{' | '}' | '(' | ')' | '[' | ']' | '&')
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,12 @@ pub(super) fn groups(facts: &Facts) -> Check {
         let message = format!("the user {user} is not in {}, and cannot use such devices", lacking.join(", "));
         return Check::warning(name, message, format!("sudo usermod -aG {} {user}", lacking.join(",")));
     }
-    let all = if facts.groups.is_empty() { "no group of devices".to_owned() } else { facts.groups.join(", ") };
-    Check::ok(name, format!("the user {user} is in {all}"))
+    let all = if facts.groups.is_empty() {
+        "no group of devices".to_owned()
+    } else {
+        format!("the groups {}", facts.groups.join(", "))
+    };
+    Check::ok(name, format!("the user {user} has {all}"))
 }
 
 fn is_in(group: &str, account: &Account, unit: Option<&Unit>) -> bool {
@@ -79,4 +83,25 @@ fn unusable(source: &Source) -> Check {
         format!("{} cannot be used: {}", source.kind, source.problem),
         next,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixture::{account, camera, config, configuration, good, unit};
+    use crate::doctor::report::Level;
+
+    #[test]
+    fn a_group_that_is_lacking_is_a_problem_only_where_a_pipeline_needs_it() {
+        let alone = Account { groups: vec!["inferd".into()], ..account() };
+        let idle = Facts { account: Ok(alone.clone()), ..good() };
+        assert_eq!(groups(&idle).level, Level::Warning);
+        let mut config = config();
+        config.pipelines.values_mut().for_each(|pipeline| pipeline.source = camera());
+        let needed = Facts { account: Ok(alone), configuration: configuration(config), ..good() };
+        let check = groups(&needed);
+        assert_eq!((check.level, check.next[0].as_str()), (Level::Problem, "sudo usermod -aG video inferd"));
+        let by_unit = Unit { groups: vec!["video".into(), "audio".into()], ..unit() };
+        assert_eq!(groups(&Facts { unit: Ok(by_unit), ..needed }).level, Level::Ok);
+    }
 }

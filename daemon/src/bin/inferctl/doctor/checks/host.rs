@@ -2,7 +2,7 @@
 
 use inferd::config::{Config, SandboxPolicy};
 
-use crate::doctor::facts::{Clock, Disk, Kernel, Looked, Runner};
+use crate::doctor::facts::{Clock, Disk, Facts, Kernel, Looked, Runner};
 use crate::doctor::report::Check;
 use crate::figures::{bytes, counted};
 use crate::view::Everything;
@@ -16,14 +16,20 @@ const FIRST_YEAR: i16 = 2025;
 const EDIT: &str = "sudoedit /etc/inferd/inferd.toml";
 const REINSTALL: &str = "sudo apt install --reinstall inferd";
 
-/// Is the program there that computes.
-pub(super) fn runner(runner: &Looked<Runner>) -> Check {
-    match runner {
-        Ok(Runner { program, executable: true }) => Check::ok("runner", program.display().to_string()),
-        Ok(Runner { program, executable: false }) => {
-            Check::problem("runner", format!("{} is no program that can be run", program.display()), REINSTALL)
-        }
-        Err(why) => Check::problem("runner", why, REINSTALL),
+/// Is the program there that computes. What runs was found, whatever this user can see.
+pub(super) fn runner(facts: &Facts) -> Check {
+    let name = "runner";
+    let why = match &facts.runner {
+        Ok(Runner { program, executable: true }) => return Check::ok(name, program.display().to_string()),
+        Ok(Runner { program, executable: false }) => format!("{} is no program that can be run", program.display()),
+        Err(why) => why.clone(),
+    };
+    if facts.daemon.as_ref().is_ok_and(|daemon| daemon.pipelines.iter().any(|pipeline| pipeline.runner_pid != 0)) {
+        return Check::ok(name, "inferd has found it: runners run");
+    }
+    match facts.configuration.config() {
+        Some(_) => Check::problem(name, why, REINSTALL),
+        None => Check::skipped(name, &format!("{why}, and the configuration, which may name another, is not known")),
     }
 }
 
@@ -133,3 +139,6 @@ pub(super) fn clock(clock: &Clock) -> Check {
         Err(why) => Check::skipped(name, why),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,6 @@ pub(super) fn metrics(scrape: Option<&Scrape>, runs: bool) -> Check {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

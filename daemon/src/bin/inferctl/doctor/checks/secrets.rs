@@ -22,7 +22,13 @@ fn one(secret: &Secret, account: Option<&Account>) -> Check {
     let whose = whose(file);
     if file.mode & 0o006 != 0 {
         let message = format!("{shown} ({key}, {whose}) can be read or changed by every user of this machine");
-        return Check::warning(name, message, format!("sudo chmod o-rwx {shown}"));
+        let closed = File { mode: file.mode & !0o007, ..file.clone() };
+        return match account.filter(|account| !closed.lets(account, Right::Read)) {
+            // It could read it as anybody could.
+            Some(account) => Check::warning(name, message, format!("sudo chown {} {shown}", account.name))
+                .then(format!("sudo chmod 0600 {shown}")),
+            None => Check::warning(name, message, format!("sudo chmod o-rwx {shown}")),
+        };
     }
     if let Some(account) = account.filter(|account| !file.lets(account, Right::Read)) {
         let user = &account.name;
@@ -35,4 +41,28 @@ fn one(secret: &Secret, account: Option<&Account>) -> Check {
 
 fn whose(file: &File) -> String {
     format!("{}:{} {:04o}", file.owner, file.group, file.mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::fixture::{account, secret};
+    use crate::doctor::report::Level;
+
+    #[test]
+    fn a_secret_is_for_the_service_and_for_nobody_else() {
+        let cases = [(0o640, Level::Ok), (0o600, Level::Problem), (0o644, Level::Warning), (0o642, Level::Warning)];
+        for (mode, level) in cases {
+            assert_eq!(one(&secret(mode), Some(&account())).level, level, "{mode:o}");
+        }
+        let open = one(&secret(0o604), Some(&account()));
+        assert_eq!(
+            open.next,
+            ["sudo chown inferd /etc/inferd/upload-token", "sudo chmod 0600 /etc/inferd/upload-token"]
+        );
+        let unseen = Secret { file: Err("x".into()), ..secret(0) };
+        assert_eq!(one(&unseen, Some(&account())).level, Level::Skipped);
+        let absent = Secret { file: Ok(None), ..secret(0) };
+        assert_eq!(one(&absent, None).level, Level::Problem);
+    }
 }

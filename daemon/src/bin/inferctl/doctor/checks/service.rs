@@ -161,3 +161,6 @@ fn one_pipeline(pipeline: &Pipeline, daemon: &Everything) -> Check {
     };
     next.into_iter().fold(check, Check::then)
 }
+
+#[cfg(test)]
+mod tests;

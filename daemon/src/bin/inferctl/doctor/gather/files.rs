@@ -17,7 +17,7 @@ pub(super) fn folder(path: &Path) -> Looked<File> {
 /// Every file of secrets that the configuration names, once.
 pub(super) fn secrets(config: &Config) -> Vec<Secret> {
     let mut found: Vec<Secret> = Vec::new();
-    for (key, path) in secret_paths(config) {
+    for (key, path) in named(config) {
         if !found.iter().any(|known| known.path == path) {
             found.push(Secret { key, file: look(&path), path });
         }
@@ -25,7 +25,8 @@ pub(super) fn secrets(config: &Config) -> Vec<Secret> {
     found
 }
 
-fn secret_paths(config: &Config) -> Vec<(String, PathBuf)> {
+/// What the configuration calls them.
+pub(super) fn named(config: &Config) -> Vec<(String, PathBuf)> {
     let mut paths = Vec::new();
     paths.extend(config.upload.token_file.clone().map(|path| ("upload.token_file".to_owned(), path)));
     for (name, pipeline) in &config.pipelines {

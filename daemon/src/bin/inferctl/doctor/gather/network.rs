@@ -10,7 +10,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::doctor::facts::{Outcome, Reached, Scrape};
-use crate::machine;
 use crate::view::Everything;
 
 /// What the destination of uploads is called.
@@ -18,6 +17,12 @@ pub(in crate::doctor) const UPLOAD: &str = "upload";
 
 /// For the name and the connection together.
 const REACH_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a scrape may take.
+const SCRAPE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Far more than inferd ever has.
+const MAX_SCRAPE_BYTES: usize = 4 << 20;
 
 /// The destination of uploads and every broker, all at once.
 pub(super) async fn reach(config: Option<&Config>) -> Vec<Reached> {
@@ -75,6 +80,71 @@ pub(super) async fn metrics(config: Option<&Config>, daemon: Option<&Everything>
         }
         (None, _) => return None,
     };
-    let said = machine::scrape(&address).await;
+    let said = scrape(&address).await;
     Some(Scrape { address, said })
+}
+
+/// The metrics as text, or why not.
+async fn scrape(address: &str) -> Result<String, String> {
+    let plain = |error: reqwest::Error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        cause.to_string()
+    };
+    // A proxy that the environment names does not lead to this machine.
+    let client = reqwest::Client::builder().no_proxy().timeout(SCRAPE_WITHIN).build().map_err(plain)?;
+    let mut response = client.get(address).send().await.and_then(|answer| answer.error_for_status()).map_err(plain)?;
+    let mut text = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(plain)? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_SCRAPE_BYTES {
+            return Err("its answer has no end".to_owned());
+        }
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn a_server_is_connected_to_and_sent_nothing() {
+        let server = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = server.local_addr().unwrap();
+        let host = if address.is_ipv6() { "[::1]" } else { "127.0.0.1" };
+        assert!(matches!(run(connect(host, address.port())), Outcome::Connected(_)));
+        let mut sent = Vec::new();
+        server.accept().unwrap().0.read_to_end(&mut sent).unwrap();
+        assert!(sent.is_empty());
+        drop(server);
+        assert!(matches!(run(connect(host, address.port())), Outcome::NoAnswer(_)));
+    }
+
+    #[test]
+    fn a_scrape_gives_the_text_or_why_there_is_none() {
+        let answer = |head: &'static str| {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("http://{}/metrics", server.local_addr().unwrap());
+            let serving = std::thread::Builder::new().name("fake".into()).spawn(move || {
+                let mut stream = server.accept().unwrap().0;
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                stream.write_all(head.as_bytes()).unwrap();
+            });
+            let said = run(scrape(&address));
+            serving.unwrap().join().unwrap();
+            said
+        };
+        assert_eq!(answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx 1\n").unwrap(), "x 1\n");
+        assert!(answer("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap_err().contains("404"));
+    }
 }
