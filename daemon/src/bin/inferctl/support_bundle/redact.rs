@@ -170,7 +170,7 @@ fn without_values(line: &str) -> String {
         let is_scheme = ["bearer", "basic"].contains(&word.to_ascii_lowercase().as_str());
         // A scheme is followed by the secret; it is none itself.
         clean += if is_value && !is_scheme { REMOVED } else { word };
-        is_value = is_scheme || is_word(word) && (follows || word.starts_with("--"));
+        is_value = is_scheme || is_word(word) && (follows || word.starts_with('-'));
         rest = tail;
     }
     clean

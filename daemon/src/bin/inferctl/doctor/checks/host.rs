@@ -108,8 +108,8 @@ pub(super) fn spool(daemon: &Looked<Everything>, config: Option<&Config>) -> Che
         return Check::skipped(name, "its limit stands in the configuration, which could not be read");
     };
     let spool = &daemon.spool;
-    let used =
-        format!("{} ({} of {}) wait", counted(spool.pending, "sample"), bytes(spool.bytes), bytes(limits.max_bytes));
+    let waiting = counted(spool.pending, "waiting sample");
+    let used = format!("{waiting}, {} of {}", bytes(spool.bytes), bytes(limits.max_bytes));
     if !spool.last_error.is_empty() {
         let message = format!("uploads fail: {}; {used}", spool.last_error);
         return Check::warning(name, message, "inferctl samples --flush");

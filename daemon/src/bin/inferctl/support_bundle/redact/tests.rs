@@ -15,6 +15,7 @@ fn secrets_go_and_what_helps_stays() {
         ("{\"password\": \"abc\", \"rate\": 3}", "{\"password\": \"REMOVED\", \"rate\": 3}"),
         ("mqtt_password=abc user=x", "mqtt_password=REMOVED user=x"),
         ("gst --api-key abc --fps 3", "gst --api-key REMOVED --fps 3"),
+        ("mosquitto_sub -passwd abc -v", "mosquitto_sub -passwd REMOVED -v"),
         ("Authorization: Bearer abc", "Authorization: Bearer REMOVED"),
         ("Environment=A=b C=d\n", "Environment=REMOVED\n"),
         ("upload.token_file: is /etc/t, which cannot be used", "upload.token_file: is /etc/t, which cannot be used"),
