@@ -132,8 +132,23 @@ async fn from_command(command: &[&str], keep: Keep) -> Raw {
         let first = stderr.lines().next().map(str::to_owned);
         return Err(first.unwrap_or_else(|| format!("nothing was said ({status})")));
     }
-    let text = String::from_utf8_lossy(&stdout).into_owned();
+    let (stdout, cut) = whole_lines(&stdout, cut, keep);
+    let text = String::from_utf8_lossy(stdout).into_owned();
     Ok((if stderr.is_empty() { text } else { format!("{text}\n{stderr}\n") }, cut))
+}
+
+/// What is left of a line that was cut may be half a secret, which nothing tells any more.
+fn whole_lines(text: &[u8], cut: u64, keep: Keep) -> (&[u8], u64) {
+    if cut == 0 {
+        return (text, 0);
+    }
+    let is_end = |byte: &u8| *byte == b'\n';
+    let whole = match keep {
+        Keep::First => text.iter().rposition(is_end).map(|end| &text[..=end]),
+        Keep::Last => text.iter().position(is_end).map(|end| &text[end + 1..]),
+    };
+    let whole = whole.unwrap_or_default();
+    (whole, cut.saturating_add((text.len() - whole.len()) as u64))
 }
 
 async fn from_file(path: &Path) -> Raw {
@@ -170,6 +185,14 @@ fn shortened(mut text: String, keep: Keep) -> (String, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_half_of_a_line_that_was_cut_is_kept() {
+        assert_eq!(whole_lines(b"ter2@host\nb\n", 5, Keep::Last), (b"b\n".as_slice(), 15));
+        assert_eq!(whole_lines(b"a\nrtsp://u:hun", 5, Keep::First), (b"a\n".as_slice(), 17));
+        assert_eq!(whole_lines(b"one line", 5, Keep::Last), (b"".as_slice(), 13));
+        assert_eq!(whole_lines(b"all", 0, Keep::First), (b"all".as_slice(), 0));
+    }
 
     #[test]
     fn a_part_is_cut_between_characters_and_says_by_how_much() {
