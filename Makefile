@@ -51,15 +51,15 @@ bench: build
 test: lint build
 	$(CARGO) test --release --workspace --locked --no-fail-fast
 
-# Into $(CARGO_TARGET_DIR)/debian.
+# Into $(CARGO_TARGET_DIR)/packages.
 deb: build
-	packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/debian'
+	packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/packages'
 
 # The package in a Debian with systemd: installed, upgraded, downgraded, removed, purged. Needs root, for the namespaces of a
 # container; its root file system is made where it is missing (once, a minute or two).
 test-system: deb
-	QUICK=1 packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/debian' 2
-	tests/system/run '$(CARGO_TARGET_DIR)'/debian/inferd_*-1_*.deb '$(CARGO_TARGET_DIR)'/debian/inferd_*-2_*.deb
+	QUICK=1 packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/packages' 2
+	tests/system/run '$(CARGO_TARGET_DIR)'/packages/inferd_*-1_*.deb '$(CARGO_TARGET_DIR)'/packages/inferd_*-2_*.deb
 
 # On kernel drivers, in a virtual machine; QEMU and a root file system are made where they are missing (once, some minutes).
 test-vm: build
