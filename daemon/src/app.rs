@@ -16,6 +16,8 @@ use crate::bus::{self, Bus};
 use crate::config::{self, BusChoice, Config};
 use crate::control::{self, Command, Deps, Owner, Pulse, ReadConfig, State};
 use crate::host::clock::Clock;
+use crate::host::error::with_causes;
+use crate::host::groups::{Groups, NoGroups};
 use crate::host::service;
 use crate::host::thermal::{self, Thermal};
 use crate::metrics::{self, Metrics, Readings};
@@ -135,7 +137,8 @@ impl Running {
         let changed = Arc::new(Notify::new());
         let (pulse, beat) = control::pulse(Arc::clone(&changed));
         let (store, metrics) = (Arc::new(store), figures);
-        let deps = Deps { store, clock, thermal, metrics, spool: spool.clone(), publisher, changed };
+        let groups = take_over_groups();
+        let deps = Deps { store, clock, groups, thermal, metrics, spool: spool.clone(), publisher, changed };
         let (incoming, offers) = watch_incoming(&config)?;
         let ready = Arc::new(AtomicBool::new(false));
         let links = control::Links {
@@ -168,6 +171,22 @@ impl Running {
             _incoming: incoming,
             _lock: lock,
         })
+    }
+}
+
+/// Runners are held to limits of memory and processor time where systemd has delegated that.
+fn take_over_groups() -> Option<Groups> {
+    match Groups::take_over() {
+        Ok(groups) => {
+            let limited = groups.controllers().join(", ");
+            tracing::info!(limited, "runners have control groups of their own");
+            Some(groups)
+        }
+        Err(NoGroups::NotDelegated) => None,
+        Err(error) => {
+            tracing::warn!(error = with_causes(&error), "runners have no control groups of their own");
+            None
+        }
     }
 }
 

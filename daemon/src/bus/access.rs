@@ -45,6 +45,11 @@ impl Access {
         self.authority.permit(connection, call, action).await
     }
 
+    /// For what everyone may ask for and costs something: not too often.
+    pub(super) async fn admit(&self, connection: &Connection, call: &Header<'_>) -> Result<(), Refused> {
+        self.authority.admit(connection, call).await
+    }
+
     /// Carries out what is no job.
     pub(super) async fn run(&self, command: Command) -> Result<(), Refused> {
         self.handle.run(command).await?;

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zbus::message::{Flags, Header};
 use zbus::names::UniqueName;
 use zbus::{Connection, Variant};
 
+use super::callers::Callers;
 use super::error::Refused;
+use super::text::text;
 use crate::control::{ControlError, command::Origin};
 
 /// Callers that may wait for polkit; one more is answered `Busy`.
@@ -33,6 +35,8 @@ pub enum Action {
     InstallModel,
     /// Choose the version that serves.
     Activate,
+    /// Choose one that is older than the one that serves.
+    Downgrade,
     /// Go back to the version before.
     Rollback,
     /// Delete a version.
@@ -49,9 +53,10 @@ pub enum Action {
 
 impl Action {
     /// All of them, in the order of `org.inferd1.policy`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::InstallModel,
         Self::Activate,
+        Self::Downgrade,
         Self::Rollback,
         Self::Remove,
         Self::ControlPipeline,
@@ -65,6 +70,7 @@ impl Action {
         match self {
             Self::InstallModel => "org.inferd1.install-model",
             Self::Activate => "org.inferd1.activate",
+            Self::Downgrade => "org.inferd1.downgrade",
             Self::Rollback => "org.inferd1.rollback",
             Self::Remove => "org.inferd1.remove",
             Self::ControlPipeline => "org.inferd1.control-pipeline",
@@ -84,7 +90,7 @@ enum Rule {
     /// A session bus lets in one user only.
     Everyone,
     /// Root, the daemon's own user, and whom polkit says.
-    Polkit { within: Duration, places: Arc<Semaphore> },
+    Polkit { within: Duration, places: Arc<Semaphore>, callers: Callers },
 }
 
 impl Authority {
@@ -97,7 +103,8 @@ impl Authority {
     }
 
     pub(super) fn polkit_within(within: Duration) -> Self {
-        Self(Rule::Polkit { within, places: Arc::new(Semaphore::new(CHECKS_AT_ONCE)) })
+        let places = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
+        Self(Rule::Polkit { within, places, callers: Callers::default() })
     }
 
     /// Who the caller is, if it may do this.
@@ -107,13 +114,11 @@ impl Authority {
         call: &Header<'_>,
         action: Action,
     ) -> Result<Origin, Refused> {
-        let caller = call.sender().ok_or_else(|| refused(action, "the caller has no name on the bus"))?;
-        let uid =
-            uid_of(connection, caller).await.ok_or_else(|| refused(action, "the bus does not know the caller"))?;
+        let (caller, uid) = identify(connection, call).await.map_err(|why| refused(action, why))?;
         match &self.0 {
-            Rule::Everyone => {}
-            Rule::Polkit { .. } if uid == 0 || uid == Uid::effective().as_raw() => {}
-            Rule::Polkit { within, places } => {
+            Rule::Polkit { within, places, callers } if !is_trusted(uid) => {
+                callers.admit(uid, Instant::now())?;
+                let _mine = callers.wait(uid)?;
                 let _place = places.try_acquire().map_err(|_| too_many())?;
                 let interactive = call.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
                 let within = if interactive { PERSON_WITHIN } else { *within };
@@ -121,9 +126,31 @@ impl Authority {
                 let answer = timeout(within, question.ask(connection)).await;
                 answer.map_err(|_| refused(action, "polkit did not answer in time"))??;
             }
+            Rule::Everyone | Rule::Polkit { .. } => {}
         }
         Ok(Origin::User(uid))
     }
+
+    /// For what everyone may ask for and costs something: not too often.
+    pub(super) async fn admit(&self, connection: &Connection, call: &Header<'_>) -> Result<(), Refused> {
+        let Rule::Polkit { callers, .. } = &self.0 else { return Ok(()) };
+        let (_, uid) = identify(connection, call).await.map_err(|why| ControlError::Internal(why.to_owned()))?;
+        if is_trusted(uid) { Ok(()) } else { Ok(callers.admit(uid, Instant::now())?) }
+    }
+}
+
+/// Root, and the daemon's own user.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == Uid::effective().as_raw()
+}
+
+async fn identify<'a>(
+    connection: &Connection,
+    call: &'a Header<'_>,
+) -> Result<(&'a UniqueName<'a>, u32), &'static str> {
+    let caller = call.sender().ok_or("the caller has no name on the bus")?;
+    let uid = uid_of(connection, caller).await.ok_or("the bus does not know the caller")?;
+    Ok((caller, uid))
 }
 
 async fn uid_of(connection: &Connection, caller: &UniqueName<'_>) -> Option<u32> {
@@ -153,7 +180,7 @@ impl Question<'_> {
                 &(subject, self.action.id(), details, flags, ""),
             )
             .await
-            .map_err(|_| refused(self.action, "polkit is not there to ask"))?;
+            .map_err(|error| refused(self.action, &format!("polkit cannot be asked ({})", in_words(&error))))?;
         let body = reply.body();
         // Allowed now; a password would do; details.
         let (allowed, challenge, _): (bool, bool, HashMap<String, String>) =
@@ -163,6 +190,14 @@ impl Question<'_> {
             (false, true) => Err(refused(self.action, "polkit wants a password and there is nobody to ask")),
             (false, false) => Err(refused(self.action, "polkit says no")),
         }
+    }
+}
+
+/// What the bus or polkit itself says of it.
+fn in_words(error: &zbus::Error) -> String {
+    match error {
+        zbus::Error::MethodError(_, Some(sentence), _) => text(sentence.as_str()),
+        other => text(other.to_string()),
     }
 }
 

@@ -9,11 +9,12 @@
 //! - No text leaves unchecked ([`text`]): models and runners have a say in some, and one with a NUL would cost us the
 //!   connection.
 //! - At most [`control::QUEUE_CAPACITY`](crate::control::QUEUE_CAPACITY) commands wait; one more is answered `Busy`.
-//!   At most [`authority::CHECKS_AT_ONCE`] callers wait for polkit; one more is answered `Busy`. Root waits for neither
-//!   of the others: it is let through before polkit is asked.
+//!   At most [`authority::CHECKS_AT_ONCE`] callers wait for polkit, [`callers::WAITING`] of one user; one more is answered
+//!   `Busy`, as is a user that calls too often. Root waits for none of them: it is let through before.
 
 mod access;
 pub mod authority;
+pub mod callers;
 pub mod error;
 mod follow;
 mod objects;

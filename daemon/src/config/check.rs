@@ -117,6 +117,9 @@ fn check_service(service: &Service, found: &mut Findings) {
 
 fn check_runner(runner: &Runner, found: &mut Findings) {
     found.range("runner.memory_max_bytes", runner.memory_max_bytes, 64 * MIB..=64 * GIB, " bytes (64 MiB to 64 GiB)");
+    if let Some(percent) = runner.cpu_max_percent {
+        found.range("runner.cpu_max_percent", percent, 5..=6400, " percent of one processor");
+    }
     found.range("runner.threads", runner.threads, 1..=64, "");
     found.range("runner.start_timeout_ms", runner.start_timeout_ms, 100..=600_000, " ms");
     found.range("runner.deadline_ms", runner.deadline_ms, 10..=600_000, " ms");

@@ -128,8 +128,10 @@ fn address_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Socket
 pub struct Runner {
     /// The program. Default `/usr/libexec/inferd/inferd-runner`; where that is absent, `inferd-runner` beside `inferd`.
     pub program: Option<PathBuf>,
-    /// Address space of one runner in bytes, 64 MiB to 64 GiB. Default 2 GiB.
+    /// Address space of one runner, and its memory where the kernel can limit that, in bytes, 64 MiB to 64 GiB. Default 2 GiB.
     pub memory_max_bytes: u64,
+    /// Processor time of one runner in percent of one processor, 5 to 6400; `None` for all there is.
+    pub cpu_max_percent: Option<u32>,
     /// Compute threads of one runner, 1 to 64. Default 1.
     pub threads: u32,
     /// What to do where the kernel cannot confine a runner fully. Default `full`.
@@ -145,6 +147,7 @@ impl Default for Runner {
         Self {
             program: None,
             memory_max_bytes: 2 << 30,
+            cpu_max_percent: None,
             threads: 1,
             sandbox: SandboxPolicy::Full,
             start_timeout_ms: 60_000,

@@ -94,6 +94,7 @@ fn everything() -> Config {
         runner: Runner {
             program: Some("/p".into()),
             memory_max_bytes: 1,
+            cpu_max_percent: Some(1),
             threads: 1,
             sandbox: SandboxPolicy::Full,
             start_timeout_ms: 1,

@@ -23,7 +23,7 @@ pub enum Command {
     Install {
         /// The bundle, open for reading, at its start.
         bundle: File,
-        /// Activate it afterwards. A model's first version is always activated.
+        /// Activate it afterwards, unless it is older than the active one. A model's first version is always activated.
         activate: bool,
         /// Who asks.
         origin: Origin,
@@ -34,6 +34,8 @@ pub enum Command {
         model: Name,
         /// The installed version.
         version: Version,
+        /// It may be older than the active one.
+        downgrade: bool,
         /// Who asks.
         origin: Origin,
     },
@@ -124,6 +126,9 @@ pub enum ControlError {
     /// A golden sample gave another output than recorded.
     #[error("{0}")]
     GoldenMismatch(String),
+    /// It is older than the active version, and that was not asked for.
+    #[error("{0}")]
+    VersionTooOld(String),
     /// The model cannot be loaded or run.
     #[error("{0}")]
     ModelRefused(String),
@@ -158,6 +163,7 @@ impl ControlError {
             Self::BundleInvalid(_) => "BundleInvalid",
             Self::DigestMismatch(_) => "DigestMismatch",
             Self::GoldenMismatch(_) => "GoldenMismatch",
+            Self::VersionTooOld(_) => "VersionTooOld",
             Self::ModelRefused(_) => "ModelRefused",
             Self::ConfigInvalid(_) => "ConfigInvalid",
             Self::NoSpace(_) => "NoSpace",

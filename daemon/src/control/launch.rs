@@ -13,6 +13,7 @@ use crate::config;
 use crate::engine::{self, RunnerSettings, StartError};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
+use crate::host::groups::{GroupLimits, Groups};
 use crate::host::thermal::Thermal;
 use crate::metrics::Metrics;
 use crate::model::bundle::BundleError;
@@ -28,6 +29,8 @@ pub struct Deps {
     pub store: Arc<Store>,
     /// Time.
     pub clock: Clock,
+    /// Where runners are held to limits by the kernel, if anywhere.
+    pub groups: Option<Groups>,
     /// How hot the machine is.
     pub thermal: Thermal,
     /// Figures.
@@ -62,7 +65,7 @@ pub(super) fn launch(
     check_fit(&*source, &version)?;
     check_threshold(config.threshold, &version.manifest)
         .map_err(|problem| NotLaunched::Failed(format!("{}: {problem}", version.id)))?;
-    let settings = settings(runner).map_err(NotLaunched::Failed)?;
+    let settings = settings(runner, deps.groups.as_ref()).map_err(NotLaunched::Failed)?;
     let proven = engine::prove(&settings, version, &golden, |_| {});
     let runner = proven.map_err(|error| not_proven(&error))?;
     Ok(Box::new(Parts {
@@ -127,7 +130,8 @@ fn check_fit(source: &dyn Source, version: &LoadedVersion) -> Result<(), NotLaun
 }
 
 /// How runners are started by this configuration.
-pub(super) fn settings(runner: &config::Runner) -> Result<RunnerSettings, String> {
+pub(super) fn settings(runner: &config::Runner, groups: Option<&Groups>) -> Result<RunnerSettings, String> {
+    let limits = GroupLimits { memory_bytes: runner.memory_max_bytes, cpu_percent: runner.cpu_max_percent };
     Ok(RunnerSettings {
         program: runner.locate().map_err(|error| error.to_string())?,
         limits: Limits {
@@ -135,6 +139,7 @@ pub(super) fn settings(runner: &config::Runner) -> Result<RunnerSettings, String
             threads: runner.threads,
             require_full_sandbox: runner.sandbox == config::SandboxPolicy::Full,
         },
+        group: groups.map(|groups| (groups.clone(), limits)),
         start_timeout: runner.start_timeout(),
         deadline: runner.deadline(),
     })

@@ -57,7 +57,7 @@ impl Swap {
                 .map_err(|mismatch| refused(mismatch.to_string()))?;
             launch::check_threshold(pipeline.threshold, &version.manifest).map_err(refused)?;
         }
-        let settings = launch::settings(&self.runner).map_err(ControlError::Io)?;
+        let settings = launch::settings(&self.runner, self.deps.groups.as_ref()).map_err(ControlError::Io)?;
         // Also where no pipeline runs it: a version that does not work here must not become the active one.
         let count = self.pipelines.len().max(1);
         let mut proven = Vec::with_capacity(count);

@@ -108,5 +108,5 @@ pub(crate) fn window(seq: u64) -> Window {
 pub(crate) fn settings() -> RunnerSettings {
     let second = std::time::Duration::from_secs(1);
     let limits = Limits { memory_bytes: 1, threads: 1, require_full_sandbox: false };
-    RunnerSettings { program: "/absent".into(), limits, start_timeout: second, deadline: second }
+    RunnerSettings { program: "/absent".into(), limits, group: None, start_timeout: second, deadline: second }
 }

@@ -21,6 +21,8 @@ use std::path::PathBuf;
 
 use inferd_core::wire::Limits;
 
+use crate::host::groups::{GroupLimits, Groups};
+
 pub use link::LinkError;
 pub use process::{Runner, StartError};
 pub use prove::{Step, prove};
@@ -33,6 +35,8 @@ pub struct RunnerSettings {
     pub program: PathBuf,
     /// What it may use.
     pub limits: Limits,
+    /// Where the kernel holds it to limits of its own; `None` where there are no such groups.
+    pub group: Option<(Groups, GroupLimits)>,
     /// Time to load, warm up and prove a model.
     pub start_timeout: std::time::Duration,
     /// Time for one window.

@@ -2,14 +2,16 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
 use inferd_core::wire::{FromRunner, Load, ModelSpec, PROTOCOL, Ready, ToRunner};
 
+use super::RunnerSettings;
 use super::link::{Link, LinkError, word};
-use super::{RunnerSettings, reaper};
+use super::reaper::{self, Child};
+use crate::host::error::with_causes;
 use crate::model::store::LoadedVersion;
 
 /// Runs before a runner says that it is ready: the first touches all memory, the third is steady.
@@ -71,7 +73,7 @@ impl Runner {
             .stdout(Stdio::null())
             .spawn()
             .map_err(spawn_failed)?;
-        let process = Process(Some(child));
+        let process = Process(Some(in_its_group(child, settings)));
         let failed = |source| StartError::Failed { model: version.id.to_string(), source };
         let load = ToRunner::Load(Box::new(Load {
             protocol: PROTOCOL,
@@ -93,7 +95,7 @@ impl Runner {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.process.0.as_ref().map_or(0, Child::id)
+        self.process.0.as_ref().map_or(0, |child| child.process.id())
     }
 
     /// The version that it serves.
@@ -120,6 +122,17 @@ impl Runner {
     }
 }
 
+/// Before it is told of a model: all that it takes for that is counted there.
+fn in_its_group(process: std::process::Child, settings: &RunnerSettings) -> Child {
+    let group = settings.group.as_ref().and_then(|(groups, limits)| {
+        let placed = groups.place(process.id(), *limits);
+        placed
+            .inspect_err(|error| tracing::warn!(error = with_causes(error), "a runner stays in the daemon's group"))
+            .ok()
+    });
+    Child { process, _group: group }
+}
+
 /// A child that is ended when dropped: a runner holds nothing that would have to be saved, so it is killed, and waited for,
 /// so that no zombie stays. `None` once somebody else does that.
 #[derive(Debug)]
@@ -129,8 +142,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             // Both fail only where the process is gone already.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = child.process.kill();
+            let _ = child.process.wait();
         }
     }
 }

@@ -5,21 +5,29 @@
 //! that would have to be saved, so it simply ends with the process. Queue: 16; where it is full, or there is no thread,
 //! whoever ends a runner waits for it.
 
-use std::process::Child;
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+
+use crate::host::groups::Group;
 
 const QUEUE: usize = 16;
 
 /// What takes longer than this to end is worth a line.
 const LONG: Duration = Duration::from_secs(1);
 
+/// A runner's process, and the group that it is in, which is removed after it.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) process: std::process::Child,
+    pub(super) _group: Option<Group>,
+}
+
 /// Kills a child now; somebody else waits for it.
 pub(super) fn end(mut child: Child) {
     // It fails only where the process is gone already.
-    let _ = child.kill();
+    let _ = child.process.kill();
     let refused = match reaper() {
         Some(reaper) => reaper.try_send(child).err(),
         None => Some(TrySendError::Full(child)),
@@ -41,10 +49,12 @@ fn reaper() -> Option<&'static SyncSender<Child>> {
 
 fn reap(mut child: Child) {
     let begun = Instant::now();
-    match child.wait() {
+    match child.process.wait() {
         Ok(_) if begun.elapsed() < LONG => {}
-        Ok(_) => tracing::warn!(pid = child.id(), seconds = begun.elapsed().as_secs(), "a runner took long to end"),
-        Err(error) => tracing::warn!(pid = child.id(), %error, "a runner cannot be waited for"),
+        Ok(_) => {
+            tracing::warn!(pid = child.process.id(), seconds = begun.elapsed().as_secs(), "a runner took long to end")
+        }
+        Err(error) => tracing::warn!(pid = child.process.id(), %error, "a runner cannot be waited for"),
     }
 }
 
@@ -59,7 +69,7 @@ mod tests {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         let place = std::path::PathBuf::from(format!("/proc/{}", child.id()));
         assert!(place.exists());
-        end(child);
+        end(Child { process: child, _group: None });
         let begun = Instant::now();
         while place.exists() {
             assert!(begun.elapsed() < Duration::from_secs(10), "it is still there");

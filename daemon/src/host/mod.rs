@@ -7,6 +7,7 @@ pub mod clock;
 pub mod durable;
 pub mod error;
 pub mod frames;
+pub mod groups;
 pub mod log;
 pub mod permission;
 pub mod service;

@@ -1,10 +1,17 @@
 //! Resource limits.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{SFlag, fstat};
 
 /// Descriptors: standard input, output and error, an artifact or two golden files, a memory file, and some to spare.
 const MAX_DESCRIPTORS: u64 = 32;
+
+/// Where memory runs out the kernel ends processes with a high score first: a runner, which is started again, and not the
+/// daemon. -1000 to 1000 (proc(5)).
+const OOM_SCORE_ADJ: &[u8] = b"500";
 
 /// Applies the limits; the hard ones too, so that they cannot be raised again. A lower limit that was inherited stays. What
 /// can be limited is, also where one of the limits is refused.
@@ -12,6 +19,7 @@ const MAX_DESCRIPTORS: u64 = 32;
 /// # Errors
 /// The first refusal.
 pub(super) fn apply(memory_bytes: u64) -> nix::Result<()> {
+    volunteer();
     let mut limits = vec![
         (Resource::RLIMIT_AS, memory_bytes),
         (Resource::RLIMIT_NOFILE, MAX_DESCRIPTORS),
@@ -23,6 +31,12 @@ pub(super) fn apply(memory_bytes: u64) -> nix::Result<()> {
         limits.push((Resource::RLIMIT_FSIZE, 0));
     }
     limits.into_iter().map(|(resource, value)| lower(resource, value)).fold(Ok(()), nix::Result::and)
+}
+
+/// No limit, and nothing depends on it: a kernel without /proc ends whom it likes.
+fn volunteer() {
+    let file = OpenOptions::new().write(true).open("/proc/self/oom_score_adj");
+    let _ = file.and_then(|mut file| file.write_all(OOM_SCORE_ADJ));
 }
 
 /// Brings one limit down to `value`, or leaves it lower still.

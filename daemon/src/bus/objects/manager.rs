@@ -21,7 +21,7 @@ pub(in crate::bus) struct ManagerObject(pub(in crate::bus) Access);
 impl ManagerObject {
     /// Installs the bundle in a regular file that is open for reading; it is read from its start.
     /// Option `activate` (b): make it the active version afterwards; that takes the authority to activate, too. A model's
-    /// first version becomes active in any case.
+    /// first version becomes active in any case, one that is older than the active one never.
     #[zbus(out_args("job"))]
     async fn install_model(
         &self,
@@ -54,7 +54,12 @@ impl ManagerObject {
     /// (s), `name` (s), `place` (s: where it is plugged in), `formats` (as), `problem` (s: why inferd cannot use it, empty where
     /// it can) and `source` (s: the `source = …` of a pipeline that uses it, in TOML). Opens each for a moment.
     #[zbus(out_args("sources"))]
-    async fn list_sources(&self) -> Result<Vec<Dictionary>, Refused> {
+    async fn list_sources(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dictionary>, Refused> {
+        self.0.admit(connection, &call).await?;
         Ok(self.0.handle.attached().await?.iter().map(source_entry).collect())
     }
 

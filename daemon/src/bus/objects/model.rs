@@ -23,7 +23,8 @@ pub(in crate::bus) struct ModelObject {
 #[interface(name = "org.inferd1.Model")]
 impl ModelObject {
     /// Makes an installed version the active one: it is loaded and proved beside the one that serves, which it then
-    /// replaces between two windows. There are no options yet.
+    /// replaces between two windows. One that is older than the active one takes the authority to downgrade, too. There are no
+    /// options yet.
     #[zbus(out_args("job"))]
     async fn activate(
         &self,
@@ -35,7 +36,12 @@ impl ModelObject {
         options::none(&options)?;
         let version = parse_version(version)?;
         let origin = self.access.permit(connection, &call, Action::Activate).await?;
-        self.access.begin(Command::Activate { model: self.name.clone(), version, origin }).await
+        // Whether it is one is looked at again once the command's turn has come.
+        let downgrade = self.model().active.is_some_and(|active| version < active);
+        if downgrade {
+            self.access.permit(connection, &call, Action::Downgrade).await?;
+        }
+        self.access.begin(Command::Activate { model: self.name.clone(), version, downgrade, origin }).await
     }
 
     /// Makes the previous version the active one. There are no options yet.

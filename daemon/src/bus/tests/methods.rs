@@ -43,8 +43,12 @@ async fn every_method_becomes_its_command() {
     let none = Options::new();
 
     assert_becomes(rig, Method(MANAGER, "Manager", "Reload"), &(), Command::Reload).await;
-    let activate = Command::Activate { model: model(), version: version(), origin: me() };
-    assert_becomes(rig, Method(MODEL, "Model", "Activate"), &("1.1.0", &none), activate).await;
+    // 1.0.0 is active.
+    for (number, downgrade) in [("1.1.0", false), ("1.0.0", false), ("0.9.0", true)] {
+        let version = number.parse().unwrap();
+        let activate = Command::Activate { model: model(), version, downgrade, origin: me() };
+        assert_becomes(rig, Method(MODEL, "Model", "Activate"), &(number, &none), activate).await;
+    }
     let rollback = Command::Rollback { model: model(), origin: me() };
     assert_becomes(rig, Method(MODEL, "Model", "Rollback"), &(&none,), rollback).await;
     let remove = Command::Remove { model: model(), version: version(), origin: me() };

@@ -263,6 +263,7 @@ pub(super) fn control_errors() -> Vec<ControlError> {
         ControlError::BundleInvalid(sentence()),
         ControlError::DigestMismatch(sentence()),
         ControlError::GoldenMismatch(sentence()),
+        ControlError::VersionTooOld(sentence()),
         ControlError::ModelRefused(sentence()),
         ControlError::ConfigInvalid(sentence()),
         ControlError::NoSpace(sentence()),

@@ -22,7 +22,7 @@ impl Owner {
         tracing::info!(?command, "asked for");
         let result = match command {
             Command::Install { bundle, activate, origin } => self.install(bundle, activate, &origin),
-            Command::Activate { model, version, .. } => self.activate(model, version),
+            Command::Activate { model, version, downgrade, .. } => self.activate(model, version, downgrade),
             Command::Rollback { model, .. } => self.rollback(model),
             Command::Remove { model, version, .. } => return self.remove(model, version, reply),
             Command::StartPipeline(name) => self.start_pipeline(&name),
@@ -40,7 +40,7 @@ impl Owner {
         self.answer(reply, result);
     }
 
-    fn activate(&mut self, model: Name, version: Version) -> Reply {
+    fn activate(&mut self, model: Name, version: Version, downgrade: bool) -> Reply {
         let entry = self.deps.store.list().into_iter().find(|entry| entry.name == model);
         let Some(entry) = entry else {
             return Err(ControlError::NotFound(format!(
@@ -50,6 +50,11 @@ impl Owner {
         if !entry.versions.iter().any(|installed| installed.version == version) {
             let text = format!("model {model} has no version {version}; `inferctl models` lists what is installed");
             return Err(ControlError::NotFound(text));
+        }
+        if !downgrade && let Some(active) = entry.active.filter(|active| version < *active) {
+            let text =
+                format!("model {model} {version} is older than {active}, which has become active meanwhile; ask again");
+            return Err(ControlError::VersionTooOld(text));
         }
         let job = self.jobs.begin(JobKind::Activate, format!("activate {model} {version}"));
         self.swap_or_refuse(job, model, version);

@@ -95,7 +95,7 @@ impl Owner {
     }
 
     pub(super) fn tell_runner_settings(&self) {
-        match launch::settings(&self.config.runner) {
+        match launch::settings(&self.config.runner, self.deps.groups.as_ref()) {
             Ok(settings) => {
                 for handle in self.pipelines.values().filter_map(Supervised::running) {
                     handle.settings(settings.clone());

@@ -94,7 +94,7 @@ impl Owner {
         let runner = &self.config.runner;
         let result: Result<Handle, _> = result.and_then(|mut parts| {
             // They may have changed since the launch began.
-            parts.settings = launch::settings(runner).map_err(NotLaunched::Failed)?;
+            parts.settings = launch::settings(runner, self.deps.groups.as_ref()).map_err(NotLaunched::Failed)?;
             pipeline::start(*parts).map_err(|error| NotLaunched::Failed(with_causes(&error)))
         });
         match &result {

@@ -75,7 +75,8 @@ impl Owner {
         tracing::info!(model = %installed.id, bytes = installed.bytes, already = installed.already, "version is installed");
         let (name, version) = (installed.id.name, installed.id.version);
         self.jobs.rename(job, format!("install {name} {version}"));
-        let is_swapped = activate || installed.first;
+        let newer = self.active_version(&name).filter(|active| version < *active);
+        let is_swapped = (activate || installed.first) && newer.is_none();
         if is_swapped && !installed.already {
             self.unproven.insert(job);
         } else {
@@ -84,7 +85,7 @@ impl Owner {
         if !is_swapped {
             // It may have replaced a damaged version that a pipeline could not load.
             self.retry_pipelines_of(&name);
-            return self.end_job(job, Ok(()));
+            return self.end_job(job, not_activated(&name, &version, newer.filter(|_| activate)));
         }
         // The version is there, and stays if it can serve; activating it can be cancelled still.
         self.jobs.gate(job).reopen();
@@ -93,6 +94,10 @@ impl Owner {
         } else {
             self.swap_or_refuse(job, name, version);
         }
+    }
+
+    pub(super) fn active_version(&self, model: &Name) -> Option<Version> {
+        self.deps.store.list().into_iter().find(|entry| entry.name == *model)?.active
     }
 
     /// One job at a time changes a model.
@@ -205,4 +210,13 @@ impl Owner {
         }
         self.jobs.end(job, result);
     }
+}
+
+/// A bundle that is installed and to be activated does not take a model back: that is asked for by itself.
+fn not_activated(model: &Name, version: &Version, newer: Option<Version>) -> Result<(), ControlError> {
+    let Some(newer) = newer else { return Ok(()) };
+    Err(ControlError::VersionTooOld(format!(
+        "{model} {version} is installed, and not activated: {newer} is active and newer; `inferctl activate {model} {version}` \
+         goes back to it"
+    )))
 }

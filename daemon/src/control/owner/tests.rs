@@ -43,6 +43,7 @@ impl Rig {
         let deps = Deps {
             store: Arc::new(Store::open(&folder.path().join("models"), 1 << 20).unwrap().0),
             clock,
+            groups: None,
             thermal: crate::host::thermal::Thermal::unknown(),
             metrics: Metrics::new().unwrap(),
             spool,
