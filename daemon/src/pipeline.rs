@@ -27,6 +27,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::capture::{End, FrameQueue, Rest, Source, SourceInfo, Window, Windower, Wiring};
 use crate::engine::{Back, Engine, Health, Runner, RunnerSettings, Served};
+use crate::host::attendance::{Attendance, Roll};
 use crate::host::clock::Clock;
 use crate::host::error::with_causes;
 use crate::host::thermal::Thermal;
@@ -104,6 +105,7 @@ struct Pipeline {
     inbox: Inbox,
     status: Arc<Status>,
     bell: Bell,
+    attendance: Attendance,
     /// Who waits for a promotion that has been begun.
     promoting: Option<Answer>,
     abandoned: bool,
@@ -127,7 +129,10 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         rest: Rest::of(&parts.config.power),
     };
     let (frames, source) = parts.source.start(wiring)?;
-    let (handle, inbox) = control::pair(info, frames.clone(), Arc::clone(&status), bell.clone());
+    let attendance = Attendance::default();
+    let rolls = [("its thread", attendance.clone()), ("the thread of its source", frames.attendance().clone())]
+        .map(|(who, attendance)| (who, Roll::new(attendance, parts.clock.now())));
+    let (handle, inbox) = control::pair(info, frames.clone(), Arc::clone(&status), bell.clone(), rolls);
     // From here on the source's thread ends, whatever happens.
     let guard = Guard { frames: frames.clone(), status: Arc::clone(&status) };
     let pipeline = Pipeline {
@@ -150,6 +155,7 @@ pub fn start(parts: Parts) -> Result<Handle, PipelineError> {
         inbox,
         status,
         bell,
+        attendance,
         promoting: None,
         abandoned: false,
     };
@@ -177,6 +183,7 @@ impl Pipeline {
     fn run(mut self) {
         let ended = loop {
             self.bell.hush();
+            self.attendance.come_round();
             self.obey();
             self.feed();
             while let Some(back) = self.engine.poll() {
@@ -347,6 +354,7 @@ impl Pipeline {
 
     /// Until a frame, an order, an answer, or the next deadline.
     fn sleep(&self) {
+        let _waiting = self.attendance.wait();
         let now = self.clock.now();
         // Rounded up: a deadline that is missed by less than a millisecond would be polled for in circles.
         let patience = self.engine.wake_at().map(|tick| tick.since(now) + Duration::from_millis(1));

@@ -1,5 +1,6 @@
-//! Feeds the service manager's watchdog, but only after the parts that can hang have answered: the owner task, the bus and
-//! the spool's lock.
+//! Feeds the service manager's watchdog, but only after the parts that can hang have answered: the owner task, the threads of
+//! pipelines and of their sources (a runner that hangs is ended by its deadline, which its pipeline's thread looks after), the
+//! bus and the spool's lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +38,6 @@ async fn answers(pulse: &mut Pulse, bus: &Bus, spool: &Spool) -> Result<(), Stri
     let spool = spool.clone();
     let counted = tokio::task::spawn_blocking(move || spool.counts()).await;
     counted.map_err(|error| format!("the spool: {error}"))?;
-    if !pulse.beats().await {
-        return Err("the owner task has ended".to_owned());
-    }
+    pulse.beats().await?;
     bus.alive().await.map_err(|error| format!("the bus: {}", with_causes(&error)))
 }

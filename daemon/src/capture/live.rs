@@ -22,6 +22,7 @@ use super::queue::{End, FrameQueue, Obstacle, Overflow, Stopped};
 use super::rest::{Rest, Resting};
 use super::slots::Slots;
 use super::{Frame, Wiring};
+use crate::host::attendance::Attendance;
 use crate::host::backoff::Backoff;
 use crate::host::clock::{Clock, Tick};
 use crate::host::error::with_causes;
@@ -134,7 +135,7 @@ pub(super) fn start(
         pipeline,
         slots: Slots::new(count, queue.clone()),
         queue: queue.clone(),
-        interrupts: Interrupts { stopping, rest, clock },
+        interrupts: Interrupts { stopping, attendance: queue.attendance().clone(), rest, clock },
         after_gap: false,
         frames: 0,
         lacks: false,
@@ -230,6 +231,11 @@ impl Feed {
         &self.interrupts.stopping
     }
 
+    /// Told while the source waits for something else than the queue.
+    pub(super) const fn attendance(&self) -> &Attendance {
+        self.interrupts.attendance()
+    }
+
     /// What ends the waiting for a device.
     pub(super) fn interrupts(&self) -> Interrupts {
         self.interrupts.clone()
@@ -302,7 +308,10 @@ impl Feed {
                 return Err(Trouble::Resting);
             }
             let mut fds = [PollFd::new(fd, ready), PollFd::new(self.interrupts.stopping.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, patience.timeout()) {
+            let waiting = self.interrupts.attendance.wait();
+            let polled = poll(&mut fds, patience.timeout());
+            drop(waiting);
+            match polled {
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(Trouble::passing(format_args!("cannot be waited for: {error}"))),
                 Ok(0) if !patience.is_over() => {}
@@ -371,11 +380,17 @@ impl Feed {
 #[derive(Clone, Debug)]
 pub(super) struct Interrupts {
     stopping: Bell,
+    attendance: Attendance,
     rest: Rest,
     clock: Clock,
 }
 
 impl Interrupts {
+    /// Told while the source waits for something else than the queue.
+    pub(super) const fn attendance(&self) -> &Attendance {
+        &self.attendance
+    }
+
     /// Rung when the pipeline stops.
     pub(super) const fn stopping(&self) -> &Bell {
         &self.stopping

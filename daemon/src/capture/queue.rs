@@ -18,6 +18,7 @@ use inferd_core::Name;
 
 use super::record::{self, Tap};
 use super::{Frame, SourceInfo};
+use crate::host::attendance::Attendance;
 use crate::host::clock::{Clock, Tick};
 use crate::host::wake::Bell;
 
@@ -52,6 +53,7 @@ struct Inner {
     stopping: Option<Bell>,
     state: Mutex<State>,
     room: Condvar,
+    attendance: Attendance,
     /// Who records. Apart from `state`: what is copied for it holds up nobody.
     tap: Mutex<Option<Tap>>,
 }
@@ -130,7 +132,13 @@ impl FrameQueue {
 
     fn make(capacity: usize, overflow: Overflow, bell: Bell, stopping: Option<Bell>) -> Self {
         let state = Mutex::new(State { frames: VecDeque::with_capacity(capacity), ..State::default() });
-        Self(Arc::new(Inner { capacity, overflow, bell, stopping, state, room: Condvar::new(), tap: Mutex::default() }))
+        let (room, tap, attendance) = (Condvar::new(), Mutex::default(), Attendance::default());
+        Self(Arc::new(Inner { capacity, overflow, bell, stopping, state, room, attendance, tap }))
+    }
+
+    /// The source's thread comes round whenever it comes here, or waits.
+    pub fn attendance(&self) -> &Attendance {
+        &self.0.attendance
     }
 
     /// Puts a frame in, by the overflow rule. Called by the source.
@@ -138,6 +146,7 @@ impl FrameQueue {
     /// # Errors
     /// [`Stopped`] once the pipeline has called [`stop`](Self::stop); the frame is gone.
     pub fn push(&self, mut frame: Frame) -> Result<(), Stopped> {
+        self.0.attendance.come_round();
         let mut tap = self.lock_tap();
         if let Some(copying) = tap.as_mut()
             && !copying.copy(&frame)
@@ -153,6 +162,7 @@ impl FrameQueue {
                     state.is_held_up = state.frames.len() >= self.0.capacity && !state.stopped;
                     state.is_held_up
                 };
+                let _waiting = self.0.attendance.wait();
                 state = self.0.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
             }
             Overflow::KeepNewest => {
@@ -202,7 +212,8 @@ impl FrameQueue {
         self.0.bell.ring();
     }
 
-    /// While it lives, a panic of the source's thread ends the queue: a pipeline must never wait for frames that cannot come.
+    /// For as long as the source's thread does. A panic of it ends the queue: a pipeline must never wait for frames that cannot
+    /// come.
     pub(super) fn guard(&self) -> PanicGuard {
         PanicGuard(self.clone())
     }
@@ -268,6 +279,7 @@ impl FrameQueue {
 
     /// Whether [`stop`](Self::stop) was called. Called by the source.
     pub fn is_stopped(&self) -> bool {
+        self.0.attendance.come_round();
         self.lock().stopped
     }
 
@@ -276,6 +288,7 @@ impl FrameQueue {
     /// # Errors
     /// [`Stopped`]
     pub fn sleep_until(&self, due: Tick, clock: &Clock) -> Result<(), Stopped> {
+        let _waiting = self.0.attendance.wait();
         let mut state = self.lock();
         while !state.stopped {
             let left = clock.nap(due);
@@ -307,6 +320,7 @@ pub(super) struct PanicGuard(FrameQueue);
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
+        self.0.attendance().leave();
         if std::thread::panicking() {
             self.0.end(End::Broken("reading the source panicked; this is a defect of inferd".into()));
         }

@@ -38,7 +38,10 @@ impl Slots {
             _ => self.pool.insert(Pool::new(self.count, roomy(bytes))?),
         };
         loop {
-            if let Some(slot) = pool.take(PATIENCE) {
+            let waiting = self.queue.attendance().wait();
+            let taken = pool.take(PATIENCE);
+            drop(waiting);
+            if let Some(slot) = taken {
                 return Ok(slot);
             }
             if self.queue.is_stopped() {

@@ -201,10 +201,17 @@ impl Owner {
             self.look_after_pipelines();
             self.publish();
             self.send_answers();
-            self.beat.go_on();
+            self.beat.go_on(self.hanging());
         };
         self.drain(patience).await;
         self.uploads
+    }
+
+    /// The first pipeline of which a thread hangs.
+    fn hanging(&self) -> Option<String> {
+        let now = self.deps.clock.now();
+        let mut all = self.pipelines.iter();
+        all.find_map(|(name, pipeline)| Some(format!("pipeline {name}: {}", pipeline.hangs(now)?)))
     }
 
     fn event(&mut self, event: Event) {

@@ -1,5 +1,5 @@
-//! Whether the owner lives. Not asked by a command: those may be many, and a queue that is full says nothing of who empties
-//! it.
+//! Whether the owner lives, and the pipelines that it looks after. Not asked by a command: those may be many, and a queue that is
+//! full says nothing of who empties it.
 
 use std::sync::Arc;
 
@@ -9,32 +9,36 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug)]
 pub struct Pulse {
     wake: Arc<Notify>,
-    beats: watch::Receiver<()>,
+    beats: watch::Receiver<Option<String>>,
 }
 
 /// The owner's end.
 #[derive(Debug)]
-pub struct Beat(watch::Sender<()>);
+pub struct Beat(watch::Sender<Option<String>>);
 
 /// The two ends. `wake` makes the owner go round once.
 pub fn pulse(wake: Arc<Notify>) -> (Pulse, Beat) {
-    let (beat, beats) = watch::channel(());
+    let (beat, beats) = watch::channel(None);
     (Pulse { wake, beats }, Beat(beat))
 }
 
 impl Beat {
-    /// The owner has gone round.
-    pub(super) fn go_on(&self) {
-        self.0.send_replace(());
+    /// The owner has gone round; what hangs, if something does.
+    pub(super) fn go_on(&self, hangs: Option<String>) {
+        self.0.send_replace(hangs);
     }
 }
 
 impl Pulse {
-    /// Waits until the owner has gone round; `false` where it has ended.
-    pub async fn beats(&mut self) -> bool {
+    /// Waits until the owner has gone round.
+    ///
+    /// # Errors
+    /// It has ended, or a part that it looks after hangs: which.
+    pub async fn beats(&mut self) -> Result<(), String> {
         self.beats.mark_unchanged();
         self.wake.notify_one();
-        self.beats.changed().await.is_ok()
+        self.beats.changed().await.map_err(|_| "the owner task has ended".to_owned())?;
+        self.beats.borrow_and_update().clone().map_or(Ok(()), Err)
     }
 }
 
@@ -53,17 +57,17 @@ mod tests {
         let owner = tokio::spawn(async move {
             for _ in 0..3 {
                 wake.notified().await;
-                beat.go_on();
+                beat.go_on(None);
             }
             // Hangs, and has not ended.
             std::future::pending::<()>().await;
             drop(beat);
         });
         for _ in 0..3 {
-            assert!(timeout(Duration::from_secs(20), pulse.beats()).await.unwrap());
+            assert!(timeout(Duration::from_secs(20), pulse.beats()).await.unwrap().is_ok());
         }
         assert!(timeout(Duration::from_millis(50), pulse.beats()).await.is_err());
         owner.abort();
-        assert!(!timeout(Duration::from_secs(20), pulse.beats()).await.unwrap());
+        assert!(timeout(Duration::from_secs(20), pulse.beats()).await.unwrap().is_err());
     }
 }

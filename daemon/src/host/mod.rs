@@ -1,6 +1,7 @@
 //! What the machine gives: time, durable files, memory for frames, wake-ups, the service manager, its heat. What would make a test
 //! wait or guess can be replaced in it.
 
+pub mod attendance;
 pub mod backoff;
 pub mod child;
 pub mod clock;

@@ -14,7 +14,13 @@ use inferd_core::Name;
 use super::status::Status;
 use crate::capture::{FrameQueue, Mismatch, NotRecorded, SourceInfo};
 use crate::engine::{Runner, RunnerSettings};
+use crate::host::attendance::Roll;
+use crate::host::clock::Tick;
 use crate::host::wake::Bell;
+
+/// A thread that neither waits nor comes round for so long hangs. Drivers take their time to open a device, and a killed process
+/// to end.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// What a pipeline is told and has not obeyed yet.
 #[derive(Debug, Default)]
@@ -101,17 +107,40 @@ pub struct Handle {
     orders: Arc<Shared>,
     bell: Bell,
     thread: Mutex<Option<JoinHandle<()>>>,
+    rolls: Mutex<Rolls>,
 }
 
-pub(super) fn pair(source: SourceInfo, frames: FrameQueue, status: Arc<Status>, bell: Bell) -> (Handle, Inbox) {
+/// Its threads, each with what it is called.
+pub(super) type Rolls = [(&'static str, Roll); 2];
+
+pub(super) fn pair(
+    source: SourceInfo,
+    frames: FrameQueue,
+    status: Arc<Status>,
+    bell: Bell,
+    rolls: Rolls,
+) -> (Handle, Inbox) {
     let orders = Arc::new(Shared(Mutex::new(Some(Orders::default()))));
     let inbox = Inbox(Arc::clone(&orders));
-    (Handle { source, frames, status, orders, bell, thread: Mutex::new(None) }, inbox)
+    let rolls = Mutex::new(rolls);
+    (Handle { source, frames, status, orders, bell, thread: Mutex::new(None), rolls }, inbox)
 }
 
 impl Handle {
     pub(super) fn with_thread(self, thread: JoinHandle<()>) -> Self {
         Self { thread: Mutex::new(Some(thread)), ..self }
+    }
+
+    /// Which of its threads hangs, if one does, as a sentence. To be asked now and then: it counts from the first look.
+    pub fn hangs(&self, now: Tick) -> Option<String> {
+        if self.is_finished() {
+            return None;
+        }
+        let mut rolls = self.rolls.lock().unwrap_or_else(PoisonError::into_inner);
+        let absent = rolls.iter_mut().map(|(who, roll)| (*who, roll.absent_for(now)));
+        // All of them are looked at each time.
+        let longest = absent.max_by_key(|(_, absent)| *absent).filter(|(_, absent)| *absent > HANGS_AFTER);
+        longest.map(|(who, absent)| format!("{who} has not come round for {} s", absent.as_secs()))
     }
 
     /// What its source gives.
@@ -199,12 +228,41 @@ mod tests {
 
     use super::*;
     use crate::capture::Overflow;
+    use crate::host::attendance::Attendance;
 
     fn ends() -> (Handle, Inbox) {
         let source = SourceInfo { kind: Kind::Image, rate_hz: 0.0, channels: Vec::new(), line: String::new() };
         let bell = Bell::new().unwrap();
         let frames = FrameQueue::new(1, Overflow::Block, bell.clone());
-        pair(source, frames, Arc::new(Status::new(Arc::default())), bell)
+        let rolls = [("its thread", Attendance::default()), ("its source", frames.attendance().clone())]
+            .map(|(who, attendance)| (who, Roll::new(attendance, Tick::default())));
+        pair(source, frames, Arc::new(Status::new(Arc::default())), bell, rolls)
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_round_hangs_and_is_named() {
+        let (handle, _inbox) = ends();
+        let at = |seconds| Tick::default().plus(Duration::from_secs(seconds));
+        // It has a thread that has not ended.
+        let (go_on, goes_on) = sync_channel::<()>(1);
+        let thread =
+            std::thread::Builder::new().name("lives".into()).spawn(move || assert!(goes_on.recv().is_err())).unwrap();
+        let handle = handle.with_thread(thread);
+        for roll in handle.rolls.lock().unwrap().iter_mut() {
+            assert_eq!(roll.1.absent_for(at(0)), Duration::ZERO);
+        }
+        assert_eq!(handle.hangs(at(60)), None);
+        // Whatever a source asks of its queue is a sign of life.
+        assert!(!handle.frames.is_stopped());
+        assert_eq!(handle.hangs(at(61)), Some("its thread has not come round for 61 s".to_owned()));
+        assert!(!handle.frames.is_stopped());
+        assert_eq!(handle.hangs(at(119)), Some("its thread has not come round for 119 s".to_owned()));
+        let queue = handle.frames.clone();
+        let _waits = queue.attendance().wait();
+        assert_eq!(handle.hangs(at(1000)), Some("its thread has not come round for 1000 s".to_owned()));
+        drop(go_on);
+        handle.join();
+        assert_eq!(handle.hangs(at(2000)), None, "it has ended");
     }
 
     #[test]

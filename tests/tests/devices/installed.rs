@@ -12,7 +12,7 @@ use inferd_tests::uhid::Accelerometer;
 use inferd_tests::variant::write;
 use serde_json::Value;
 
-use super::{PATIENCE, camera, has_devices, microphone, model_folder, pipeline_config, run};
+use super::{PATIENCE, camera, has_devices, limits, microphone, model_folder, pipeline_config, run};
 
 const OUTCOMES: &str = "/run/inferd/outcomes.sock";
 
@@ -24,12 +24,12 @@ fn ctl(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn journal() -> String {
+pub(super) fn journal() -> String {
     let output = Command::new("journalctl").args(["--no-pager", "-u", "inferd", "-n", "60"]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn pipeline(name: &str) -> Value {
+pub(super) fn pipeline(name: &str) -> Value {
     let all: Value = serde_json::from_str(&ctl(&["--json", "pipelines"])).unwrap();
     let found = all["pipelines"].as_array().unwrap().iter().find(|pipeline| pipeline["name"] == name);
     found.unwrap_or_else(|| panic!("no pipeline {name}: {all:#}")).clone()
@@ -85,6 +85,10 @@ fn the_installed_service_runs_three_pipelines_on_three_devices() {
     println!("{}{}", String::from_utf8_lossy(&owner.stdout), ctl(&["pipelines"]));
     for name in ["colour", "loudness", "motion"] {
         wait_for_outcomes(&collector, name);
+    }
+    limits::are_set(&["colour", "loudness", "motion"]);
+    limits::cost_a_runner_and_not_the_daemon("colour");
+    for name in ["colour", "loudness", "motion"] {
         match name {
             "colour" => camera::plug("unbind"),
             "loudness" => microphone::plug("unbind"),

@@ -10,6 +10,7 @@
 mod camera;
 mod imu;
 mod installed;
+mod limits;
 mod microphone;
 
 use std::fs;

@@ -62,7 +62,10 @@ impl Output {
                 // Twice the same is as good as once.
                 let stderr = self.complaints.stderr.as_ref().map_or(stopping.clone(), |pipe| ready(pipe.as_fd()));
                 let mut fds = [ready(self.stdout.as_fd()), stderr, stopping];
-                match poll(&mut fds, timeout) {
+                let waiting = self.interrupts.attendance().wait();
+                let polled = poll(&mut fds, timeout);
+                drop(waiting);
+                match polled {
                     Err(nix::errno::Errno::EINTR) => continue,
                     Err(error) => return Err(error.into()),
                     Ok(0) if !patience.is_over() => continue,

@@ -152,7 +152,10 @@ impl Recorder for Recording {
         // Rounded up: less than a millisecond would be waited for in circles.
         let timeout_ms = i32::try_from(patience.as_millis() + 1).unwrap_or(i32::MAX);
         loop {
-            match alsa::poll::poll(&mut self.fds, timeout_ms).map_err(|error| errno(&error)) {
+            let waiting = feed.attendance().wait();
+            let polled = alsa::poll::poll(&mut self.fds, timeout_ms);
+            drop(waiting);
+            match polled.map_err(|error| errno(&error)) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Trouble::passing(format_args!("cannot be waited for: {}", errno.desc()))),
                 Ok(0) => return Ok(false),

@@ -201,6 +201,7 @@ async fn either<T>(
         if feed.rests() {
             return Err(Trouble::Resting);
         }
+        let _waiting = feed.attendance().wait();
         tokio::select! {
             biased;
             () = stopping.rings() => return Err(Trouble::Stopped),

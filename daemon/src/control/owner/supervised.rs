@@ -89,6 +89,14 @@ enum Ending {
     Over { told: bool },
 }
 
+impl Supervised<Handle> {
+    /// Which of its threads hangs, if one does.
+    pub(super) fn hangs(&self, now: Tick) -> Option<String> {
+        let Phase::Running { process, .. } = &self.phase else { return None };
+        process.hangs(now)
+    }
+}
+
 /// What the owner has to do for it now.
 pub(super) enum Due<P> {
     Nothing,
