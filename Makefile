@@ -14,16 +14,17 @@ endif
 
 CARGO ?= cargo
 PROGRAMS := $(CARGO_TARGET_DIR)/release
+PACKAGES := $(CARGO_TARGET_DIR)/packages
 # Private items are documented too, so links to them lead somewhere.
 export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
-.PHONY: help build demo deb test test-system test-vm lint deny bench fmt clean dependencies
+.PHONY: help build demo deb deb-amd64 deb-arm64 test test-system test-vm lint deny bench fmt clean dependencies
 
 help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
 	@echo 'make demo KEEP=1  the same, and leaves it running, for looking around with inferctl'
 	@echo 'make test         everything: format, lints, documentation, licences, unit and whole-system tests'
-	@echo 'make deb          the Debian package'
+	@echo 'make deb          the Debian packages, for amd64 and arm64; make deb-amd64 for one'
 	@echo 'make test-system  the package in a Debian with systemd: installed, upgraded, downgraded, removed, purged'
 	@echo 'make test-vm      inferd installed on a stock kernel, in a virtual machine: cameras, sound, an accelerometer, pulled out and put back'
 	@echo 'make bench        what inferd costs, against the bare inference loop'
@@ -51,15 +52,29 @@ bench: build
 test: lint build
 	$(CARGO) test --release --workspace --locked --no-fail-fast
 
-# Into $(CARGO_TARGET_DIR)/packages.
-deb: build
-	packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/packages'
+# Into $(PACKAGES), for every architecture that is shipped.
+deb: deb-amd64 deb-arm64
+
+deb-amd64: build
+	packaging/build-deb '$(CARGO_TARGET_DIR)' '$(PACKAGES)'
+
+# By cross-compiling, on an amd64 machine.
+deb-arm64: build
+	packaging/cross-build arm64 '$(CARGO_TARGET_DIR)'
+	packaging/build-deb --architecture arm64 '$(CARGO_TARGET_DIR)' '$(PACKAGES)'
+	packaging/check-package '$(PACKAGES)'/inferd_*-1_arm64.deb
 
 # The package in a Debian with systemd: installed, upgraded, downgraded, removed, purged. Needs root, for the namespaces of a
 # container; its root file system is made where it is missing (once, a minute or two).
-test-system: deb
-	QUICK=1 packaging/build-deb '$(CARGO_TARGET_DIR)' '$(CARGO_TARGET_DIR)/packages' 2
-	tests/system/run '$(CARGO_TARGET_DIR)'/packages/inferd_*-1_*.deb '$(CARGO_TARGET_DIR)'/packages/inferd_*-2_*.deb
+test-system: deb-amd64
+	packaging/install-dependencies lintian
+	packaging/check-package '$(PACKAGES)'/inferd_*-1_amd64.deb
+	@# The same sources give the same bytes.
+	TZ=Asia/Tokyo packaging/build-deb --quick '$(CARGO_TARGET_DIR)' '$(PACKAGES)/once'
+	umask 077 && LANG=tr_TR.UTF-8 packaging/build-deb --quick '$(CARGO_TARGET_DIR)' '$(PACKAGES)/again'
+	cmp '$(PACKAGES)'/once/inferd_*-1_amd64.deb '$(PACKAGES)'/again/inferd_*-1_amd64.deb
+	packaging/build-deb --quick --revision 2 '$(CARGO_TARGET_DIR)' '$(PACKAGES)'
+	tests/system/run '$(PACKAGES)'/inferd_*-1_amd64.deb '$(PACKAGES)'/inferd_*-2_amd64.deb
 
 # On kernel drivers, in a virtual machine; QEMU and a root file system are made where they are missing (once, some minutes).
 test-vm: build

@@ -189,7 +189,7 @@ fn defaults_lie_in_their_ranges() {
 
 #[test]
 fn the_examples_load() {
-    for example in ["belt", "speech", "motion"] {
+    for example in ["camera", "imu", "microphone", "recorded-motion", "recorded-pictures", "recorded-sound"] {
         let text = project_file(&format!("config/examples/{example}.toml"));
         let config = load_elsewhere(&text);
         assert_eq!(config.pipelines.len(), 1, "{example}");
