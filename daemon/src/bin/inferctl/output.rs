@@ -61,6 +61,10 @@ impl Output {
         self.json
     }
 
+    pub(crate) const fn has_colours(self) -> bool {
+        self.colours
+    }
+
     /// Whether a line may be written over.
     pub(crate) const fn is_live(self) -> bool {
         self.terminal && !self.json
