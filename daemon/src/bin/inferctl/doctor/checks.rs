@@ -25,6 +25,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Check> {
     checks.extend(devices::sources(&facts.sources));
     checks.push(host::runner(facts));
     checks.push(host::sandbox(&facts.kernel, facts.daemon.as_ref().ok(), config));
+    checks.push(host::limits(&facts.kernel));
     checks.push(host::disk(&facts.disk, config));
     checks.push(host::spool(&facts.daemon, config));
     checks.push(host::clock(&facts.clock));

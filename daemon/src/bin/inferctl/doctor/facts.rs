@@ -121,6 +121,8 @@ pub(crate) struct Kernel {
     pub(crate) modules: Looked<Vec<String>>,
     /// Whether the kernel filters system calls.
     pub(crate) seccomp: Looked<bool>,
+    /// What it limits for runners, of `cpu` and `memory`, in control groups of their own.
+    pub(crate) limits: Looked<Vec<String>>,
 }
 
 /// A file system.

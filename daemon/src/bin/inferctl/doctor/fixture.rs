@@ -28,7 +28,11 @@ pub(crate) fn good() -> Facts {
         account: Ok(account()),
         groups: vec!["video".into(), "audio".into()],
         runner: Ok(Runner { program: "/usr/libexec/inferd/inferd-runner".into(), executable: true }),
-        kernel: Kernel { modules: Ok(vec!["capability".into(), "landlock".into()]), seccomp: Ok(true) },
+        kernel: Kernel {
+            modules: Ok(vec!["capability".into(), "landlock".into()]),
+            seccomp: Ok(true),
+            limits: Ok(vec!["cpu".into(), "memory".into()]),
+        },
         disk: Ok(disk()),
         clock: Clock { year: 2026, synchronised: Ok(true) },
         upload_folder: None,

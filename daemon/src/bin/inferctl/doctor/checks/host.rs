@@ -70,6 +70,22 @@ pub(super) fn sandbox(kernel: &Kernel, daemon: Option<&Everything>, config: Opti
     Check::problem(name, message, "cat /sys/kernel/security/lsm").then(EDIT)
 }
 
+/// Does the kernel hold runners to their memory and processor time.
+pub(super) fn limits(kernel: &Kernel) -> Check {
+    let name = "limits";
+    match &kernel.limits {
+        Err(why) => Check::skipped(name, why),
+        Ok(limits) if limits.iter().any(|limit| limit == "memory") => {
+            Check::ok(name, format!("the kernel holds runners to theirs: {}", limits.join(", ")))
+        }
+        Ok(_) => {
+            let message = "the kernel does not limit the memory of runners, only their address space: put cgroup_enable=memory \
+                           on its command line (Raspberry Pi OS: /boot/firmware/cmdline.txt) and reboot";
+            Check::warning(name, message, "cat /sys/fs/cgroup/cgroup.controllers")
+        }
+    }
+}
+
 /// Can anything be written where models and samples are.
 pub(super) fn disk(disk: &Looked<Disk>, config: Option<&Config>) -> Check {
     let name = "disk";

@@ -117,6 +117,19 @@ pub(super) fn kernel() -> Kernel {
     Kernel {
         modules: modules.map(|text| text.trim().split(',').map(str::to_owned).collect()),
         seccomp: status.map(|text| text.lines().any(|line| line.starts_with("Seccomp:"))),
+        limits: limits(),
+    }
+}
+
+/// What inferd has passed on to the groups of its runners.
+fn limits() -> Looked<Vec<String>> {
+    let passed_on = "/sys/fs/cgroup/system.slice/inferd.service/runners/cgroup.subtree_control";
+    match std::fs::read_to_string(passed_on) {
+        Ok(text) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err("runners have no control groups: inferd does not run by its unit, or not in system.slice".to_owned())
+        }
+        Err(error) => Err(format!("{passed_on} cannot be read: {error}")),
     }
 }
 

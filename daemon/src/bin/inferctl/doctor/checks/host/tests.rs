@@ -4,19 +4,19 @@ use crate::doctor::report::Level;
 
 #[test]
 fn a_kernel_without_landlock_is_a_problem_unless_the_configuration_lets_it_be() {
-    let kernel = Kernel { modules: Ok(vec!["yama".into()]), seccomp: Ok(true) };
+    let kernel = Kernel { modules: Ok(vec!["yama".into()]), seccomp: Ok(true), ..good().kernel };
     let mut config = config();
     assert_eq!(sandbox(&kernel, None, Some(&config)).level, Level::Problem);
     config.runner.sandbox = SandboxPolicy::BestEffort;
     assert_eq!(sandbox(&kernel, None, Some(&config)).level, Level::Warning);
-    let unknown = Kernel { modules: Err("x".into()), seccomp: Ok(true) };
+    let unknown = Kernel { modules: Err("x".into()), seccomp: Ok(true), ..good().kernel };
     assert_eq!(sandbox(&unknown, None, Some(&config)).level, Level::Skipped);
     assert_eq!(sandbox(&good().kernel, None, None).level, Level::Ok);
 }
 
 #[test]
 fn what_runners_have_reached_counts_more_than_what_the_kernel_promises() {
-    let kernel = Kernel { modules: Ok(Vec::new()), seccomp: Ok(false) };
+    let kernel = Kernel { modules: Ok(Vec::new()), seccomp: Ok(false), ..good().kernel };
     let mut daemon = good().daemon.unwrap();
     assert_eq!(sandbox(&kernel, Some(&daemon), None).level, Level::Ok);
     daemon.pipelines[0].sandbox = "partial".into();
@@ -72,4 +72,13 @@ fn a_clock_before_inferd_is_a_problem_and_one_that_drifts_a_warning() {
     assert_eq!(level(2025, Ok(true)), Level::Ok);
     assert_eq!(level(2026, Ok(false)), Level::Warning);
     assert_eq!(level(2026, Err("x".into())), Level::Skipped);
+}
+
+#[test]
+fn a_kernel_that_limits_no_memory_is_worth_a_warning() {
+    let kernel = |limits| Kernel { limits, ..good().kernel };
+    assert_eq!(limits(&kernel(Ok(vec!["cpu".into(), "memory".into()]))).level, Level::Ok);
+    assert_eq!(limits(&kernel(Ok(vec!["cpu".into()]))).level, Level::Warning);
+    assert_eq!(limits(&kernel(Ok(Vec::new()))).level, Level::Warning);
+    assert_eq!(limits(&kernel(Err("x".into()))).level, Level::Skipped);
 }
