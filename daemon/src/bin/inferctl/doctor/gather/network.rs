@@ -3,7 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, to_bytes};
 use futures_util::future::join_all;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use inferd::config::{Config, Source};
 use reqwest::Url;
 use tokio::net::{TcpStream, lookup_host};
@@ -84,25 +88,28 @@ pub(super) async fn metrics(config: Option<&Config>, daemon: Option<&Everything>
     Some(Scrape { address, said })
 }
 
-/// The metrics as text, or why not.
+/// The metrics as text, or why not. By hyper alone: what can do more (TLS, proxies) is larger than all else in this program.
 async fn scrape(address: &str) -> Result<String, String> {
-    let plain = |error: reqwest::Error| {
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        cause.to_string()
-    };
-    // A proxy that the environment names does not lead to this machine.
-    let client = reqwest::Client::builder().no_proxy().timeout(SCRAPE_WITHIN).build().map_err(plain)?;
-    let mut response = client.get(address).send().await.and_then(|answer| answer.error_for_status()).map_err(plain)?;
-    let mut text = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(plain)? {
-        text.extend_from_slice(&chunk);
-        if text.len() > MAX_SCRAPE_BYTES {
-            return Err("its answer has no end".to_owned());
-        }
+    let answer = timeout(SCRAPE_WITHIN, fetch(address)).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", SCRAPE_WITHIN.as_secs())))
+}
+
+async fn fetch(address: &str) -> Result<String, String> {
+    let plain = |error: &dyn std::error::Error| error.to_string();
+    let url = Url::parse(address).map_err(|error| plain(&error))?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(80);
+    let stream = TcpStream::connect((host, port)).await.map_err(|error| plain(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| plain(&error))?;
+    // It ends with the sender; what goes wrong with it, the request is told as well.
+    tokio::spawn(async { drop(connection.await) });
+    let request = Request::get(url.path()).header("host", url.authority()).body(Body::empty());
+    let answer = sender.send_request(request.map_err(|error| plain(&error))?).await.map_err(|error| plain(&error))?;
+    if !answer.status().is_success() {
+        return Err(format!("it answers with {}", answer.status()));
     }
+    let text = to_bytes(Body::new(answer.into_body()), MAX_SCRAPE_BYTES).await;
+    let text = text.map_err(|error| format!("its answer breaks off, or has no end: {error}"))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
