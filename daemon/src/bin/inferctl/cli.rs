@@ -9,7 +9,6 @@ use semver::Version;
 use crate::completions::{CompleteNames, Completions};
 use crate::doctor::Doctor;
 use crate::support_bundle::SupportBundle;
-use crate::top::Top;
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
@@ -44,8 +43,6 @@ pub(crate) enum Command {
     Daemon(DaemonCommand),
     /// Show outcomes as they come
     Watch(Watch),
-    /// Follow what runs, on the whole terminal
-    Top(Top),
     /// Make a bundle of a folder, or look into one
     #[command(subcommand)]
     Bundle(Bundle),

@@ -26,7 +26,6 @@ mod service;
 mod sources;
 mod status;
 mod support_bundle;
-mod top;
 mod view;
 mod watch;
 
@@ -67,7 +66,6 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     match cli.command {
         Command::Watch(what) => watch::watch(&what, cli.bus, output).await,
-        Command::Top(what) => top::top(what, cli.bus, output).await,
         Command::Bundle(what) => bundle::bundle(&what, output),
         Command::CheckConfig(what) => check_config::check(&what, output),
         Command::Doctor(what) => doctor::examine(&what, cli.bus, output).await,

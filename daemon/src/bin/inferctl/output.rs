@@ -61,10 +61,6 @@ impl Output {
         self.json
     }
 
-    pub(crate) const fn has_colours(self) -> bool {
-        self.colours
-    }
-
     /// Whether a line may be written over.
     pub(crate) const fn is_live(self) -> bool {
         self.terminal && !self.json
