@@ -12,7 +12,7 @@ use crate::support_bundle::SupportBundle;
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
-Environment: INFERD_BUS (as --bus), INFERD_OUTCOMES_SOCKET (as watch --socket), NO_COLOR (no colours).";
+Environment: INFERD_BUS (as --bus), INFERD_OUTCOMES_SOCKET (as --socket of top and watch), NO_COLOR (no colours).";
 
 /// Show what inferd does, and tell it what to do
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ pub(crate) enum BusKind {
 pub(crate) enum Command {
     #[command(flatten)]
     Daemon(DaemonCommand),
+    /// A live view of what runs, on the whole screen
+    Top(Top),
     /// Show outcomes as they come
     Watch(Watch),
     /// Make a bundle of a folder, or look into one
@@ -163,6 +165,18 @@ pub(crate) struct Watch {
     /// End after so many outcomes
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) outcomes: Outcomes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) outcomes: Outcomes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Outcomes {
     /// Where inferd serves outcomes
     #[arg(long, env = "INFERD_OUTCOMES_SOCKET", default_value = "/run/inferd/outcomes.sock", value_name = "PATH")]
     pub(crate) socket: PathBuf,

@@ -50,6 +50,12 @@ impl Client {
         Ok((manager, objects))
     }
 
+    /// inferd's process id, as the bus knows it.
+    pub(crate) async fn process_id(&self) -> Option<u32> {
+        let daemon = fdo::DBusProxy::new(&self.connection).await.ok()?;
+        daemon.get_connection_unix_process_id(bus::NAME.try_into().ok()?).await.ok()
+    }
+
     /// An object's properties.
     pub(crate) async fn values(&self, path: &str, interface: &str) -> Result<Values, Failure> {
         let interface = format!("org.inferd1.{interface}");

@@ -26,6 +26,7 @@ mod service;
 mod sources;
 mod status;
 mod support_bundle;
+mod top;
 mod view;
 mod watch;
 
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     match cli.command {
+        Command::Top(what) => top::top(&what, cli.bus, *output).await,
         Command::Watch(what) => watch::watch(&what, cli.bus, output).await,
         Command::Bundle(what) => bundle::bundle(&what, output),
         Command::CheckConfig(what) => check_config::check(&what, output),

@@ -61,6 +61,14 @@ impl Output {
         self.json
     }
 
+    pub(crate) const fn is_terminal(self) -> bool {
+        self.terminal
+    }
+
+    pub(crate) const fn is_coloured(self) -> bool {
+        self.colours
+    }
+
     /// Whether a line may be written over.
     pub(crate) const fn is_live(self) -> bool {
         self.terminal && !self.json

@@ -49,13 +49,17 @@ fn row(output: Output, pipeline: &Pipeline) -> Vec<String> {
 
 /// A pipeline's state in its colour.
 pub(crate) fn state(output: Output, pipeline: &Pipeline) -> String {
-    let paint = match pipeline.state.as_str() {
+    output.paint(colour(&pipeline.state), &pipeline.state)
+}
+
+/// The colour of a state.
+pub(crate) fn colour(state: &str) -> Paint {
+    match state {
         "running" => Paint::Good,
         "failed" => Paint::Bad,
         "waiting" | "starting" => Paint::Warn,
         _ => Paint::Faint,
-    };
-    output.paint(paint, &pipeline.state)
+    }
 }
 
 pub(crate) async fn start(client: &Client, output: &Output, name: &Name) -> Result<(), Failure> {

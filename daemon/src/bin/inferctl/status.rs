@@ -33,7 +33,7 @@ struct Report<'a> {
 }
 
 /// Something wrong, and what to type about it (empty where nothing can be typed).
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
     pub(crate) message: String,
     pub(crate) next: String,
@@ -47,26 +47,31 @@ impl Problem {
 
 impl<'a> Report<'a> {
     fn of(everything: &'a Everything) -> Self {
-        let mut problems = Vec::new();
-        if !everything.config_error.is_empty() {
-            let message = format!("the configuration in force is the one before: {}", everything.config_error);
-            problems.push(Problem::new(message, "inferctl check-config"));
-        }
-        if !everything.pending_sections.is_empty() {
-            let sections = service::sections(&everything.pending_sections);
-            let message = format!("changed, but not in force before inferd is started again: {sections}");
-            problems.push(Problem::new(message, "sudo systemctl restart inferd"));
-        }
-        for pipeline in &everything.pipelines {
-            problems.extend(pipeline_problems(pipeline, everything));
-        }
-        problems.extend(last_job_problem(everything));
-        if !everything.spool.last_error.is_empty() {
-            let message = format!("uploads fail: {}", everything.spool.last_error);
-            problems.push(Problem::new(message, "inferctl samples --flush"));
-        }
-        Self { everything, problems }
+        Self { everything, problems: problems(everything) }
     }
+}
+
+/// What is wrong.
+pub(crate) fn problems(everything: &Everything) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !everything.config_error.is_empty() {
+        let message = format!("the configuration in force is the one before: {}", everything.config_error);
+        problems.push(Problem::new(message, "inferctl check-config"));
+    }
+    if !everything.pending_sections.is_empty() {
+        let sections = service::sections(&everything.pending_sections);
+        let message = format!("changed, but not in force before inferd is started again: {sections}");
+        problems.push(Problem::new(message, "sudo systemctl restart inferd"));
+    }
+    for pipeline in &everything.pipelines {
+        problems.extend(pipeline_problems(pipeline, everything));
+    }
+    problems.extend(last_job_problem(everything));
+    if !everything.spool.last_error.is_empty() {
+        let message = format!("uploads fail: {}", everything.spool.last_error);
+        problems.push(Problem::new(message, "inferctl samples --flush"));
+    }
+    problems
 }
 
 /// What is wrong with a pipeline.

@@ -18,7 +18,9 @@ use crate::view::Everything;
 const NOT_FOUND: &str = "org.inferd1.Error.NotFound";
 
 pub(crate) async fn watch(what: &Watch, bus: BusKind, output: &Output) -> Result<(), Failure> {
-    let stream = UnixStream::connect(&what.socket).await.map_err(|error| Failure::no_outcomes(&what.socket, &error))?;
+    let stream = UnixStream::connect(&what.outcomes.socket)
+        .await
+        .map_err(|error| Failure::no_outcomes(&what.outcomes.socket, &error))?;
     if let Some(name) = &what.pipeline {
         look_up(name, bus, *output).await?;
     }
@@ -51,8 +53,8 @@ async fn print_outcomes(stream: UnixStream, what: &Watch, output: Output) -> Res
     let mut lines = BufReader::new(stream).lines();
     let mut left = what.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let line = lines.next_line().await.map_err(|error| Failure::no_outcomes(&what.socket, &error))?;
-        let line = line.ok_or_else(|| ended(&what.socket))?;
+        let line = lines.next_line().await.map_err(|error| Failure::no_outcomes(&what.outcomes.socket, &error))?;
+        let line = line.ok_or_else(|| ended(&what.outcomes.socket))?;
         if let Some(text) = shown(&line, what.pipeline.as_ref(), output) {
             output.line(&text)?;
             left -= 1;
@@ -107,7 +109,8 @@ fn model(outcome: &Value) -> String {
     format!("{} {}", outcome["model"].as_str().unwrap_or("?"), outcome["version"].as_str().unwrap_or("?"))
 }
 
-fn colour(verdict: &str) -> Paint {
+/// The colour of a verdict.
+pub(crate) fn colour(verdict: &str) -> Paint {
     match verdict {
         "event" => Paint::Good,
         "uncertain" => Paint::Warn,
