@@ -197,6 +197,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_a_terminal_it_says_what_programs_read() {
+        let what = || Top { outcomes: crate::cli::Outcomes { socket: "/nowhere/outcomes.sock".into() } };
+        for (output, said) in [(Output::plain(), "needs a terminal"), (Output::new(true), "has no JSON")] {
+            let failure = top(&what(), BusKind::System, output).await.unwrap_err();
+            assert!(failure.sentence.contains(said), "{failure:?}");
+            assert!(failure.hint.contains("status --json") && failure.hint.contains("watch"), "{failure:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn esc_goes_back_first_and_then_leaves() {
         let mut app = app();
         for open in [KeyCode::Enter, KeyCode::Char('?'), KeyCode::Char('w')] {

@@ -43,7 +43,7 @@ pub(super) fn panel(look: Look<'_>, room: usize) -> Vec<Line<'static>> {
     let mut lines = vec![rule(look)];
     lines.extend(problems(look).into_iter().take(4));
     lines.extend(minute(look));
-    lines.push(figures(look.pipeline));
+    lines.push(windows(look));
     lines.extend(outcomes(look, room.saturating_sub(lines.len())));
     lines
 }
@@ -53,7 +53,8 @@ pub(super) fn details(look: Look<'_>, room: usize) -> Vec<Line<'static>> {
     let mut lines = vec![rule(look)];
     lines.extend(problems(look));
     lines.extend(about(look));
-    lines.push(figures(look.pipeline));
+    lines.push(frames(look));
+    lines.push(windows(look));
     lines.push(Line::default());
     lines.extend(minute(look));
     lines.extend(stages(look));
@@ -109,21 +110,20 @@ fn about(look: Look<'_>) -> Vec<Line<'static>> {
 }
 
 /// What became of its windows since it was started.
-fn figures(pipeline: &Pipeline) -> Line<'static> {
-    let counts = &pipeline.counts;
+fn windows(look: Look<'_>) -> Line<'static> {
+    let counts = &look.pipeline.counts;
     let decided = counts.events.saturating_add(counts.uncertain).saturating_add(counts.failed);
-    let normal = counts.windows.saturating_sub(decided);
-    named(
-        "windows",
-        format!(
-            "{}: {}, {normal} normal, {} uncertain, {} failed; {} dropped",
-            counts.windows,
-            counted(counts.events, "event"),
-            counts.uncertain,
-            counts.failed,
-            counted(counts.dropped, "frame")
-        ),
-    )
+    let (windows, normal) = (counts.windows, counts.windows.saturating_sub(decided));
+    let events = counted(counts.events, "event");
+    let text =
+        format!("{windows}: {events}, {normal} normal, {} uncertain, {} failed", counts.uncertain, counts.failed);
+    named("windows", cut(&text, look.columns.saturating_sub(NAME)))
+}
+
+/// What its source gave since it was started.
+fn frames(look: Look<'_>) -> Line<'static> {
+    let (counts, lately) = (&look.pipeline.counts, history_of(look).map_or(0, History::dropped_lately));
+    named("frames", format!("{}, {} dropped, {lately} of these in the last minute", counts.frames, counts.dropped))
 }
 
 /// The last minute: latency, and confidence where the task has one.

@@ -106,6 +106,7 @@ pub(super) fn ms(value: f64) -> String {
     match value {
         _ if value.is_nan() => "-".to_owned(),
         ..=0.0 => "-".to_owned(),
+        ..0.005 => "<0.01".to_owned(),
         ..9.995 => format!("{value:.2}"),
         ..99.95 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -167,6 +168,7 @@ mod tests {
         let cases = [
             (f64::NAN, "-"),
             (0.0, "-"),
+            (0.004, "<0.01"),
             (0.123, "0.12"),
             (9.994, "9.99"),
             (9.996, "10.0"),
