@@ -18,7 +18,7 @@ PACKAGES := $(CARGO_TARGET_DIR)/packages
 # Private items are documented too, so links to them lead somewhere.
 export RUSTDOCFLAGS ?= -D warnings -A rustdoc::private-intra-doc-links
 
-.PHONY: help build demo deb deb-amd64 deb-arm64 test test-system test-vm lint deny bench fmt clean dependencies
+.PHONY: help build demo deb deb-amd64 deb-arm64 test test-system test-vm test-arm64 lint deny bench fmt clean dependencies
 
 help:
 	@echo 'make demo         builds, then shows the whole job in half a minute: three streams, three live swaps, uploads'
@@ -27,6 +27,7 @@ help:
 	@echo 'make deb          the Debian packages, for amd64 and arm64; make deb-amd64 for one'
 	@echo 'make test-system  the package in a Debian with systemd: installed, upgraded, downgraded, removed, purged'
 	@echo 'make test-vm      inferd installed on a stock kernel, in a virtual machine: cameras, sound, an accelerometer, pulled out and put back'
+	@echo 'make test-arm64   the package for arm64 in an emulated machine: installed, run, swapped, its confinement tried'
 	@echo 'make bench        what inferd costs, against the bare inference loop'
 	@echo 'make build        the programs'
 	@echo 'make fmt          formats the sources'
@@ -80,6 +81,11 @@ test-system: deb-amd64
 test-vm: build
 	tests/vm/run '$(PROGRAMS)' "$$($(CARGO) test --release --workspace --locked --test devices --no-run --message-format json \
 		| sed -n 's/.*"name":"devices".*"executable":"\([^"]*\)".*/\1/p')"
+
+# The package for arm64, and the tests of a runner's confinement, in a virtual machine of that architecture.
+test-arm64: deb-arm64
+	tests/vm/run-arm64 '$(PACKAGES)'/inferd_*-1_arm64.deb "$$(packaging/cross-build arm64 '$(CARGO_TARGET_DIR)' test -p inferd -p inferd-runner \
+		--test sandbox --no-run --message-format json | sed -n 's/.*"name":"sandbox".*"executable":"\([^"]*\)".*/\1/p')"
 
 lint: dependencies
 	$(CARGO) fmt --check
