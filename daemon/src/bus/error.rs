@@ -11,6 +11,9 @@ pub const PREFIX: &str = "org.inferd1.Error.";
 /// The caller has no authority for what it asked.
 pub const NOT_AUTHORIZED: &str = "NotAuthorized";
 
+/// What a sentence may quote of what the caller sent, which may be megabytes, is cut there.
+const MAX_SENTENCE_CHARS: usize = 1000;
+
 /// A refusal on its way to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
@@ -20,12 +23,20 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn not_authorized(sentence: impl Into<String>) -> Self {
-        Self { name: name_on_bus(NOT_AUTHORIZED), sentence: text(sentence.into()) }
+        Self { name: name_on_bus(NOT_AUTHORIZED), sentence: sentence_of(sentence.into()) }
     }
 
     pub(super) fn invalid_argument(sentence: impl Into<String>) -> Self {
         ControlError::InvalidArgument(sentence.into()).into()
     }
+}
+
+fn sentence_of(mut raw: String) -> String {
+    if let Some((end, _)) = raw.char_indices().nth(MAX_SENTENCE_CHARS) {
+        raw.truncate(end);
+        raw.push('…');
+    }
+    text(raw)
 }
 
 /// An error's whole name on the bus.
@@ -35,7 +46,7 @@ pub(super) fn name_on_bus(last_part: &str) -> String {
 
 impl From<ControlError> for Refused {
     fn from(error: ControlError) -> Self {
-        Self { name: name_on_bus(error.name()), sentence: text(error.to_string()) }
+        Self { name: name_on_bus(error.name()), sentence: sentence_of(error.to_string()) }
     }
 }
 

@@ -229,14 +229,20 @@ fn load_elsewhere(text: &str) -> Config {
         host_write(&path, "x");
         path
     };
-    for path in ["srv/recordings/belt/0001.jpg", "srv/recordings/speech.wav", "srv/recordings/motion.csv"] {
+    for path in [
+        "srv/recordings/belt/0001.jpg",
+        "srv/recordings/speech.wav",
+        "srv/recordings/motion.csv",
+        "share/example/motion.csv",
+    ] {
         file(path);
     }
     fs::create_dir_all(folder.path().join("srv/samples")).unwrap();
     file("etc/upload-token");
     let base = folder.path().join("inferd.toml");
     let moved = |root: &str, to: &str, text: &str| text.replace(root, &folder.path().join(to).display().to_string());
-    let text = moved("/srv/", "srv/", &moved("/etc/inferd/", "etc/", text));
+    let text = moved("/usr/share/inferd/", "share/", &moved("/etc/inferd/", "etc/", text));
+    let text = moved("/srv/", "srv/", &text);
     host_write(&base, &text);
     load(&base, std::iter::empty()).unwrap_or_else(|problems| panic!("{}\nin\n{text}", describe(&problems)))
 }

@@ -108,6 +108,16 @@ async fn every_refusal_keeps_its_name_and_sentence() {
     }
 }
 
+#[tokio::test]
+async fn what_is_too_long_is_not_quoted_whole() {
+    let mut rig = Rig::start().await;
+    let long = "ü".repeat(4 << 20);
+    let outcome = Method(MODEL, "Model", "Remove").call(&rig.client, &long.as_str()).await;
+    let (name, sentence) = outcome.unwrap_err();
+    assert_eq!((name.as_str(), sentence.chars().count()), ("org.inferd1.Error.InvalidArgument", 1001));
+    assert!(rig.owner.was_asked_nothing());
+}
+
 fn assert_invalid(outcome: Outcome, word: &str) {
     let (name, sentence) = outcome.unwrap_err();
     assert_eq!(name, "org.inferd1.Error.InvalidArgument");
