@@ -56,6 +56,23 @@ fn wait_for_outcomes(collector: &Collector, name: &str) {
     }
 }
 
+/// The installed inferd, which holds the devices that other tests want until it is stopped.
+struct Service;
+
+impl Service {
+    fn start() -> Self {
+        run("systemctl", &["start", "inferd"]);
+        Self
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // A test that failed has said more than this could.
+        let _ = Command::new("systemctl").args(["stop", "inferd"]).status();
+    }
+}
+
 #[test]
 fn the_installed_service_runs_three_pipelines_on_three_devices() {
     if !has_devices("the_installed_service_runs_three_pipelines_on_three_devices") {
@@ -69,7 +86,7 @@ fn the_installed_service_runs_three_pipelines_on_three_devices() {
         );
     write(Path::new("/etc/inferd/inferd.toml"), config.as_bytes()).unwrap();
     let mut sensor = Some(Accelerometer::plug_in().unwrap());
-    run("systemctl", &["start", "inferd"]);
+    let service = Service::start();
     // The rig packs; its own inferd is never started.
     let rig = Rig::new().unwrap();
     for (name, artifact, input, labels) in super::models() {
@@ -109,6 +126,6 @@ fn the_installed_service_runs_three_pipelines_on_three_devices() {
     let security = Command::new("systemd-analyze").args(["security", "--no-pager", "inferd"]).output().unwrap();
     let report = String::from_utf8_lossy(&security.stdout).into_owned();
     println!("{}", report.lines().last().unwrap_or_default());
-    run("systemctl", &["stop", "inferd"]);
+    drop(service);
     assert!(!journal().contains("the watchdog is not fed"), "{}", journal());
 }
