@@ -25,7 +25,7 @@ use crate::prediction::{Prediction, StageTimes};
 pub use spec::{Decoding, ModelSpec};
 
 /// Changes with every change of an encoding; a test holds both together.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The largest message. Linux lets a socket hold about 208 KiB by default; half of that always fits.
 pub const MAX_MESSAGE_BYTES: usize = 104 * 1024;
@@ -73,8 +73,22 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Compute threads of the backend.
     pub threads: u32,
-    /// Refuse to serve when the kernel offers less than the full sandbox.
-    pub require_full_sandbox: bool,
+    /// What must confine the runner for it to serve.
+    pub sandbox: SandboxPolicy,
+}
+
+/// What must confine a runner for it to serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxPolicy {
+    /// All that inferd knows how to ask for.
+    Full,
+    /// At least the filter of system calls, which by itself refuses every path, socket and program; Landlock where the kernel has
+    /// it. Kernels of small boards often have not.
+    #[default]
+    Filtered,
+    /// Whatever there is.
+    BestEffort,
 }
 
 /// One golden sample.
@@ -170,6 +184,15 @@ impl SandboxReport {
     /// Everything that inferd knows how to ask for is in force.
     pub const fn is_full(&self) -> bool {
         self.no_new_privs && self.landlock_abi > 0 && self.seccomp && self.rlimits
+    }
+
+    /// Whether that is enough.
+    pub const fn satisfies(&self, policy: SandboxPolicy) -> bool {
+        match policy {
+            SandboxPolicy::Full => self.is_full(),
+            SandboxPolicy::Filtered => self.no_new_privs && self.seccomp && self.rlimits,
+            SandboxPolicy::BestEffort => true,
+        }
     }
 
     /// `full`, `partial` or `none`.

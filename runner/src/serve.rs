@@ -90,8 +90,8 @@ fn start(load: &Load, artifact: OwnedFd) -> Result<(Engine, Frames, Ready), Stri
     let frames = Frames::reserve();
     let limit = load.limits.memory_bytes;
     let sandbox = sandbox::seal(limit.saturating_add(frames.room_bytes()));
-    if load.limits.require_full_sandbox && !sandbox.is_full() {
-        return Err(not_full(&sandbox));
+    if !sandbox.satisfies(load.limits.sandbox) {
+        return Err(too_little(&sandbox));
     }
     let started = Instant::now();
     let bytes = files::read_whole(artifact, "artifact", load.artifact_bytes, limit).map_err(|error| chain(&error))?;
@@ -103,10 +103,10 @@ fn start(load: &Load, artifact: OwnedFd) -> Result<(Engine, Frames, Ready), Stri
     Ok((engine, frames, Ready { backend: backend.word().to_owned(), sandbox, load_ns, warm_ns }))
 }
 
-fn not_full(sandbox: &SandboxReport) -> String {
+fn too_little(sandbox: &SandboxReport) -> String {
     format!(
-        "the configuration requires the full sandbox, but this kernel grants only part of it ({sandbox:?}): use a kernel \
-         with Landlock and seccomp, or allow less"
+        "this kernel confines a runner less than `runner.sandbox` asks for ({sandbox:?}): use a kernel with Landlock and \
+         seccomp, or set it to \"filtered\" or \"best-effort\""
     )
 }
 

@@ -21,8 +21,8 @@ use inferd_core::manifest::Manifest;
 use inferd_core::outcome::FailedStage;
 use inferd_core::prediction::Prediction;
 use inferd_core::wire::{
-    self, FromRunner, GoldenResult, GoldenRun, Limits, Load, MAX_MESSAGE_BYTES, ModelSpec, PROTOCOL, ToRunner,
-    WindowRef,
+    self, FromRunner, GoldenResult, GoldenRun, Limits, Load, MAX_MESSAGE_BYTES, ModelSpec, PROTOCOL, SandboxPolicy,
+    ToRunner, WindowRef,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -85,7 +85,7 @@ impl Runner {
     }
 
     fn load_parsed(&self, manifest: Manifest, model: &[u8], protocol: u32) -> FromRunner {
-        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, require_full_sandbox: false };
+        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, sandbox: SandboxPolicy::BestEffort };
         self.load_limited(&manifest, model, protocol, limits)
     }
 
@@ -214,24 +214,26 @@ fn without_landlock() -> Runner {
 #[test]
 fn less_than_the_full_sandbox_is_refused_where_it_is_required_and_reported_where_not() {
     let manifest = Manifest::parse(MANIFEST, &mut |_| Err(String::new())).unwrap();
-    let load = |require_full_sandbox| {
+    let load = |sandbox| {
         let runner = without_landlock();
-        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, require_full_sandbox };
+        let limits = Limits { memory_bytes: MEMORY_BYTES, threads: 1, sandbox };
         let answer = runner.load_limited(&manifest, &doubling_model(), PROTOCOL, limits);
         assert_eq!(runner.end(), 0);
         answer
     };
-    let answer = load(true);
+    let answer = load(SandboxPolicy::Full);
     assert!(
-        matches!(&answer, FromRunner::Refused { reason } if reason.contains("requires the full sandbox")),
+        matches!(&answer, FromRunner::Refused { reason } if reason.contains("less than `runner.sandbox` asks for")),
         "{answer:?}"
     );
-    let answer = load(false);
-    let FromRunner::Ready(ready) = &answer else { panic!("{answer:?}") };
-    assert!(
-        ready.sandbox.landlock_abi == 0 && ready.sandbox.seccomp && ready.sandbox.level() == "partial",
-        "{answer:?}"
-    );
+    for enough in [SandboxPolicy::Filtered, SandboxPolicy::BestEffort] {
+        let answer = load(enough);
+        let FromRunner::Ready(ready) = &answer else { panic!("{answer:?}") };
+        assert!(
+            ready.sandbox.landlock_abi == 0 && ready.sandbox.seccomp && ready.sandbox.level() == "partial",
+            "{answer:?}"
+        );
+    }
 }
 
 #[test]

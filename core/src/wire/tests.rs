@@ -20,7 +20,7 @@ fn manifest(text: &str, labels: &str) -> Manifest {
 }
 
 fn load(model: ModelSpec) -> ToRunner {
-    let limits = Limits { memory_bytes: u64::MAX, threads: u32::MAX, require_full_sandbox: true };
+    let limits = Limits { memory_bytes: u64::MAX, threads: u32::MAX, sandbox: SandboxPolicy::Full };
     ToRunner::Load(Box::new(Load {
         protocol: PROTOCOL,
         model,

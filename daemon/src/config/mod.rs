@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use inferd_core::Name;
+use inferd_core::wire::SandboxPolicy;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::{load, load_for_start};
@@ -134,7 +135,7 @@ pub struct Runner {
     pub cpu_max_percent: Option<u32>,
     /// Compute threads of one runner, 1 to 64. Default 1.
     pub threads: u32,
-    /// What to do where the kernel cannot confine a runner fully. Default `full`.
+    /// What must confine a runner for it to serve. Default `filtered`.
     pub sandbox: SandboxPolicy,
     /// Time to load, warm up and prove a model, 100 ms to 10 min. Default 60 s.
     pub start_timeout_ms: u64,
@@ -149,22 +150,11 @@ impl Default for Runner {
             memory_max_bytes: 2 << 30,
             cpu_max_percent: None,
             threads: 1,
-            sandbox: SandboxPolicy::Full,
+            sandbox: SandboxPolicy::Filtered,
             start_timeout_ms: 60_000,
             deadline_ms: 5_000,
         }
     }
-}
-
-/// What to do where the kernel cannot confine a runner fully.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SandboxPolicy {
-    /// Refuse to serve.
-    #[default]
-    Full,
-    /// Serve with what there is, and report it.
-    BestEffort,
 }
 
 /// The model store.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use inferd_core::frame::{ImageSize, PixelFormat};
+use inferd_core::wire::SandboxPolicy;
 use toml::{Table, Value};
 
 use super::*;
@@ -96,7 +97,7 @@ fn everything() -> Config {
             memory_max_bytes: 1,
             cpu_max_percent: Some(1),
             threads: 1,
-            sandbox: SandboxPolicy::Full,
+            sandbox: SandboxPolicy::Filtered,
             start_timeout_ms: 1,
             deadline_ms: 1,
         },

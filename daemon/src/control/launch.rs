@@ -134,11 +134,7 @@ pub(super) fn settings(runner: &config::Runner, groups: Option<&Groups>) -> Resu
     let limits = GroupLimits { memory_bytes: runner.memory_max_bytes, cpu_percent: runner.cpu_max_percent };
     Ok(RunnerSettings {
         program: runner.locate().map_err(|error| error.to_string())?,
-        limits: Limits {
-            memory_bytes: runner.memory_max_bytes,
-            threads: runner.threads,
-            require_full_sandbox: runner.sandbox == config::SandboxPolicy::Full,
-        },
+        limits: Limits { memory_bytes: runner.memory_max_bytes, threads: runner.threads, sandbox: runner.sandbox },
         group: groups.map(|groups| (groups.clone(), limits)),
         start_timeout: runner.start_timeout(),
         deadline: runner.deadline(),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use inferd_core::frame::Format;
 use inferd_core::manifest::Manifest;
 use inferd_core::prediction::{Prediction, StageTimes};
-use inferd_core::wire::{self, FromRunner, Limits, MAX_MESSAGE_BYTES, Ready, SandboxReport, ToRunner, WindowRef};
+use inferd_core::wire::{
+    self, FromRunner, Limits, MAX_MESSAGE_BYTES, Ready, SandboxPolicy, SandboxReport, ToRunner, WindowRef,
+};
 use inferd_core::{Digest, ModelId};
 use nix::sys::socket::{MsgFlags, recvmsg, sendmsg};
 
@@ -107,6 +109,6 @@ pub(crate) fn window(seq: u64) -> Window {
 /// Settings with a deadline of a second. No program is started by them.
 pub(crate) fn settings() -> RunnerSettings {
     let second = std::time::Duration::from_secs(1);
-    let limits = Limits { memory_bytes: 1, threads: 1, require_full_sandbox: false };
+    let limits = Limits { memory_bytes: 1, threads: 1, sandbox: SandboxPolicy::BestEffort };
     RunnerSettings { program: "/absent".into(), limits, group: None, start_timeout: second, deadline: second }
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest::{Kind, Preprocess};
-use crate::wire::{Limits, Load, ModelSpec, PROTOCOL, ToRunner, encode};
+use crate::wire::{Limits, Load, ModelSpec, PROTOCOL, SandboxPolicy, ToRunner, encode};
 
 const KEYWORD: &str = r#"
 format = 1
@@ -364,7 +364,7 @@ proptest! {
         }
         match parse(&text) {
             Ok(manifest) => {
-                let limits = Limits { memory_bytes: 1, threads: 1, require_full_sandbox: true };
+                let limits = Limits { memory_bytes: 1, threads: 1, sandbox: SandboxPolicy::Full };
                 let model = ModelSpec::from(&manifest);
                 let load = Load { protocol: PROTOCOL, model, artifact_bytes: 1, limits, warm_up_runs: 1 };
                 prop_assert!(encode(&ToRunner::Load(Box::new(load)), &mut Vec::new()).is_ok());

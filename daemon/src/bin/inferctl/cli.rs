@@ -11,7 +11,8 @@ use crate::doctor::Doctor;
 use crate::support_bundle::SupportBundle;
 
 const AFTER: &str = "\
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inferd cannot be reached, 4 not authorised (run it
+with sudo), 130 interrupted.
 Environment: INFERD_BUS (as --bus), INFERD_OUTCOMES_SOCKET (as --socket of top and watch), NO_COLOR (no colours).";
 
 /// Show what inferd does, and tell it what to do
@@ -68,11 +69,11 @@ pub(crate) enum DaemonCommand {
     Status,
     /// List models and their versions
     Models,
-    /// Install a bundle
+    /// Install a bundle; a model's first version becomes active in any case
     Install(Install),
     /// Make an installed version the one that serves
     Activate(Activate),
-    /// Go back to the version before
+    /// Go back to the version before; twice is where you were
     Rollback(Rollback),
     /// Delete a version that is neither active nor previous
     Remove(OneVersion),
@@ -82,7 +83,7 @@ pub(crate) enum DaemonCommand {
     Pipeline(PipelineCommand),
     /// List the samples that wait to be uploaded, send or delete them
     Samples(Samples),
-    /// Read the configuration again
+    /// Read the configuration again; a wrong one changes nothing
     Reload,
 }
 

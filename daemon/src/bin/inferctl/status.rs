@@ -109,9 +109,11 @@ fn running_problems(pipeline: &Pipeline) -> Vec<Problem> {
         problems.push(Problem::new(message, format!("inferctl watch {name}")));
     }
     if counts.dropped > 0 {
-        let message =
-            format!("{name} dropped {}: its model is slower than its source", counted(counts.dropped, "frame"));
-        problems.push(Problem::new(message, ""));
+        let message = format!(
+            "{name} dropped {} since it was started: its model, or what carries its source, is too slow",
+            counted(counts.dropped, "frame")
+        );
+        problems.push(Problem::new(message, "inferctl top"));
     }
     if !["full", ""].contains(&pipeline.sandbox.as_str()) {
         let message = format!("the runner of {name} is confined only in part: {}", pipeline.sandbox);

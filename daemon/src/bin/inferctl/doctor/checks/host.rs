@@ -1,6 +1,7 @@
 //! Does the machine give what inferd needs: its runner, what confines it, room on the disk, the time.
 
-use inferd::config::{Config, SandboxPolicy};
+use inferd::config::Config;
+use inferd_core::wire::SandboxPolicy;
 
 use crate::doctor::facts::{Clock, Disk, Facts, Kernel, Looked, Runner};
 use crate::doctor::report::Check;
@@ -58,16 +59,21 @@ pub(super) fn sandbox(kernel: &Kernel, daemon: Option<&Everything>, config: Opti
     if lacks.is_empty() {
         return Check::ok(name, "the kernel has Landlock and seccomp; no runner runs that could be asked");
     }
+    let refused = config.is_none_or(|config| match config.runner.sandbox {
+        SandboxPolicy::Full => true,
+        SandboxPolicy::Filtered => lacks.contains(&"seccomp"),
+        SandboxPolicy::BestEffort => false,
+    });
     let lacks = lacks.join(" and no ");
-    if config.is_some_and(|config| config.runner.sandbox == SandboxPolicy::BestEffort) {
-        let message = format!("the kernel has no {lacks}: runners will be confined in part only");
-        return Check::warning(name, message, "cat /sys/kernel/security/lsm");
+    if refused {
+        let message = format!(
+            "the kernel has no {lacks}: runners refuse to serve. Use one that has (Landlock may have to be named in `lsm=` on \
+             its command line), or set sandbox = \"filtered\" or \"best-effort\" in [runner]"
+        );
+        return Check::problem(name, message, "cat /sys/kernel/security/lsm").then(EDIT);
     }
-    let message = format!(
-        "the kernel has no {lacks}: runners refuse to serve. Boot one that has, with `lsm=` naming landlock, or set \
-         sandbox = \"best-effort\" in [runner]"
-    );
-    Check::problem(name, message, "cat /sys/kernel/security/lsm").then(EDIT)
+    let message = format!("the kernel has no {lacks}: runners will be confined in part only");
+    Check::warning(name, message, "cat /sys/kernel/security/lsm")
 }
 
 /// Does the kernel hold runners to their memory and processor time.

@@ -6,9 +6,16 @@ use crate::doctor::report::Level;
 fn a_kernel_without_landlock_is_a_problem_unless_the_configuration_lets_it_be() {
     let kernel = Kernel { modules: Ok(vec!["yama".into()]), seccomp: Ok(true), ..good().kernel };
     let mut config = config();
-    assert_eq!(sandbox(&kernel, None, Some(&config)).level, Level::Problem);
-    config.runner.sandbox = SandboxPolicy::BestEffort;
-    assert_eq!(sandbox(&kernel, None, Some(&config)).level, Level::Warning);
+    let neither = Kernel { seccomp: Ok(false), ..kernel.clone() };
+    for (policy, without_landlock, without_both) in [
+        (SandboxPolicy::Full, Level::Problem, Level::Problem),
+        (SandboxPolicy::Filtered, Level::Warning, Level::Problem),
+        (SandboxPolicy::BestEffort, Level::Warning, Level::Warning),
+    ] {
+        config.runner.sandbox = policy;
+        assert_eq!(sandbox(&kernel, None, Some(&config)).level, without_landlock, "{policy:?}");
+        assert_eq!(sandbox(&neither, None, Some(&config)).level, without_both, "{policy:?}");
+    }
     let unknown = Kernel { modules: Err("x".into()), seccomp: Ok(true), ..good().kernel };
     assert_eq!(sandbox(&unknown, None, Some(&config)).level, Level::Skipped);
     assert_eq!(sandbox(&good().kernel, None, None).level, Level::Ok);
