@@ -126,6 +126,15 @@ fn gestures_are_seen_as_by_the_reference() {
     assert_eq!((right, all), (94, 100));
 }
 
+/// It has a GRU: nothing may be carried from one window to the next.
+#[test]
+fn activities_are_seen_as_by_the_reference() {
+    let Some(data) = realdata() else { return };
+    let body = "[input]\nkind = \"tensor\"\nshape = [1, 52, 3]\n[output]\ntask = \"raw\"\n";
+    let mut engine = load(&data, "imu/stm_har_cnn_gru.onnx", body);
+    assert!(golden(&mut engine, &data.join("imu/golden/stm_har_cnn_gru"), &["probs"]) < 1e-4);
+}
+
 const FACES: &str = r#"
 [input]
 kind = "image"

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - The input tensor and the run state are made once and reused. The tensor is made anew only where the model kept a
 //!   reference to the last one.
+//! - Every run is one by itself: what an operator would carry to the next one is dropped.
 //! - Outputs are read as floats, whatever their type: bytes count as they are, without scale or zero point.
 //! - One thread computes: tract's own threads are a build option that inferd does not take, because a sealed runner
 //!   cannot start a thread.
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     /// Elements of every output, where the model lets them be known before it runs.
     output_elements: Option<Vec<usize>>,
     outputs: Vec<Vec<f32>>,
+    /// Whether something in it is carried from run to run.
+    remembers: bool,
 }
 
 impl Session {
@@ -58,8 +61,9 @@ impl Session {
         let outputs = vec![Vec::new(); wanted.outputs.len()];
         let plan = model.into_runnable()?;
         let state = plan.spawn()?;
+        let remembers = state.op_states.iter().any(Option::is_some);
         let input = Arc::new(Tensor::zero_dt(datum_type(wanted.dtype), &extents(wanted))?);
-        Ok(Self { plan, state, input, dtype: wanted.dtype, output_elements, outputs })
+        Ok(Self { plan, state, input, dtype: wanted.dtype, output_elements, outputs, remembers })
     }
 
     /// How many elements the input has.
@@ -101,6 +105,9 @@ impl Session {
 
     /// Runs the model on the input; the outputs can be read afterwards.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        if self.remembers {
+            self.forget()?;
+        }
         let input = Arc::clone(&self.input).into_tvalue();
         let result = self.state.run(tvec!(input));
         let outputs = match result {
@@ -113,6 +120,14 @@ impl Session {
         for (tensor, values) in outputs.iter().zip(&mut self.outputs) {
             read_floats(tensor, values).map_err(|error| broken(&error))?;
         }
+        Ok(())
+    }
+
+    /// Begins anew: in ONNX a GRU, an LSTM, a Scan starts every run from its initial state, in tract where the last one ended.
+    /// All else of the run state stays as it is, and warm.
+    fn forget(&mut self) -> Result<(), Failure> {
+        let mut fresh = self.plan.spawn().map_err(|error| broken(&error))?;
+        std::mem::swap(&mut self.state.op_states, &mut fresh.op_states);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::*;
 #[path = "../../tests/doubling/mod.rs"]
 mod doubling;
 
-use doubling::{MANIFEST, doubling_model, npy, onnx};
+use doubling::{MANIFEST, doubling_model, npy, onnx, recurrent_model};
 
 const BOXES: &str = "task = \"detection\"\ntensor = \"corners\"\nlabels = [\"a\", \"b\", \"c\", \"d\"]\n\
                      boxes = { scores_tensor = \"scores\" }";
@@ -56,6 +56,18 @@ fn a_golden_sample_that_cannot_be_decoded_fails() {
     let mut squared = engine(task, &onnx(&[("Mul", &["x", "x"], "y")], &["y"]));
     let reason = compare(&mut squared, &[1e19, 0.0, 0.0, 0.0], &[&[1e38, 0.0, 0.0, 0.0]]);
     assert!(reason.is_err_and(|reason| reason.contains("reconstruction error")));
+}
+
+#[test]
+fn a_recurrent_model_begins_every_window_anew() {
+    let mut recurrent = engine("task = \"raw\"", &recurrent_model());
+    recurrent.warm_up(2).unwrap();
+    let input = [0.5_f32, -0.25, 0.125, 0.25];
+    let expected = input.iter().fold(0.0_f32, |state, value| (value + state).tanh());
+    for _ in 0..3 {
+        let difference = compare(&mut recurrent, &input, &[&[expected]]).unwrap();
+        assert!(difference < 1e-6, "{difference}");
+    }
 }
 
 #[test]
